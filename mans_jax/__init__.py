@@ -1,0 +1,1 @@
+"""Multi-modal knowledge graph embedding in JAX, with negative sampling as composable pure functions."""

@@ -1,0 +1,9 @@
+"""The one error that a user causes and can cure."""
+
+
+class InputError(ValueError):
+    """Bad input: a file, a config field or a checkpoint that cannot be used.
+
+    The message is one line that names the place (file and line number, or field), the value and the cure. Command
+    lines print it as it is and exit with code 1; anything else that is raised is a defect of this library.
+    """
