@@ -1,0 +1,74 @@
+"""Losses: plausibilities of positives [B] and of their negatives [B, K] to one number to minimise.
+
+A plausibility is minus a distance for translational scores; margins are in the unit of the score.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def margin_ranking(
+    positive: Float[Array, 'B'], negative: Float[Array, 'B K'], *, margin: float
+) -> Float[Array, '']:
+    """A negative should score at least a margin below its positive: mean max(0, margin - s+ + s-).
+
+    See "Translating Embeddings for Modeling Multi-relational Data", Bordes et al., 2013.
+
+    Args:
+        positive: plausibility of B facts.
+        negative: plausibility of K negatives for each.
+        margin: in the unit of the score.
+
+    Returns:
+        The mean over the B x K pairs.
+    """
+    return jnp.mean(jnp.maximum(0, margin - positive[:, None] + negative))
+
+
+def softplus(positive: Float[Array, 'B'], negative: Float[Array, 'B K']) -> Float[Array, '']:
+    """Logistic regression of true against false: (mean log(1 + exp(-s+)) + mean log(1 + exp(s-))) / 2.
+
+    See "Complex Embeddings for Simple Link Prediction", Trouillon et al., 2016 (arXiv 1606.06357).
+
+    Args:
+        positive: plausibility of B facts.
+        negative: plausibility of K negatives for each.
+
+    Returns:
+        The mean, positives and negatives weighing the same.
+    """
+    return (jnp.mean(jax.nn.softplus(-positive)) + jnp.mean(jax.nn.softplus(negative))) / 2
+
+
+def self_adversarial(
+    positive: Float[Array, 'B'], negative: Float[Array, 'B K'], *, margin: float, temperature: float
+) -> Float[Array, '']:
+    """Logistic loss around a margin, the harder negatives weighing more.
+
+    -(log sigma(margin + s+) + sum_k w_k log sigma(-margin - s-_k)) / 2 with w = softmax(temperature * s-), not
+    differentiated. See "RotatE: Knowledge Graph Embedding by Relational Rotation in Complex Space", Sun et al., 2019
+    (arXiv 1902.10197).
+
+    Args:
+        positive: plausibility of B facts.
+        negative: plausibility of K negatives for each.
+        margin: the distance at which a fact is as likely as not.
+        temperature: 0 weighs all negatives alike.
+
+    Returns:
+        The mean over the B facts.
+    """
+    weight = jax.lax.stop_gradient(jax.nn.softmax(temperature * negative, axis=-1))
+    log_false = jnp.sum(weight * jax.nn.log_sigmoid(-margin - negative), axis=-1)
+    return -jnp.mean(jax.nn.log_sigmoid(margin + positive) + log_false) / 2
+
+
+LOSSES = {
+    'margin_ranking': lambda margin, temperature: partial(margin_ranking, margin=margin),
+    'softplus': lambda margin, temperature: softplus,
+    'self_adversarial': lambda margin, temperature: partial(self_adversarial, margin=margin, temperature=temperature),
+}
+"""The names that `config.loss` may hold: (margin, temperature) -> loss(positive, negative)."""

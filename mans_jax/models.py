@@ -1,0 +1,163 @@
+"""The multi-modal embedding model: parameters, entities seen through their modalities, and their scores."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, Int
+
+from mans_jax import fusion, scoring
+from mans_jax.fusion import Views
+from mans_jax.graph import TAIL, KnowledgeGraph, Triple
+from mans_jax.sampling import Corruption
+
+PARAMS, FROZEN = 'params', 'frozen'
+"""The model's variable collections: what is trained, and the features and their presence, which are not."""
+
+
+class MultiModalEmbedding(nn.Module):
+    """Entities as a learned row and linear projections of their features, scored over all pairs of modalities.
+
+    With the score `transe_l1`, `normalize` and one visual feature this is the multi-modal TransE of "Modality-Aware
+    Negative Sampling for Multi-modal Knowledge Graph Embedding", Zhang, Chen, Zhang, 2023 (arXiv 2304.11618).
+
+    Attributes:
+        num_entities: E.
+        num_relations: R.
+        dim: D, the width of every modality's vector.
+        score: the score function.
+        feature_widths: (modality name, F) of each modality but structure, in the graph's order.
+        normalize: whether entity and relation vectors are divided by their Euclidean norm before they are scored.
+    """
+
+    num_entities: int
+    num_relations: int
+    dim: int
+    score: scoring.ScoreFunction
+    feature_widths: tuple[tuple[str, int], ...] = ()
+    normalize: bool = True
+
+    def setup(self):
+        """Declares the tables, one projection a feature, and the frozen arrays, which `frozen_variables` makes."""
+        xavier = nn.initializers.xavier_uniform()
+        relation_width = self.score.relation_width(self.dim)
+        self.entity = self.param('entity', xavier, (self.num_entities, self.dim))
+        self.relation = self.param(
+            'relation',
+            _uniform(np.pi) if self.score is scoring.ROTATE else xavier,
+            (self.num_relations, relation_width),
+        )
+        # Kernels stand as [D, F], so that the forward product and the gradient's both read feature rows as they lie.
+        self.projections = {
+            name: (
+                self.param(f'{name}_kernel', _uniform(width**-0.5), (self.dim, width)),
+                self.param(f'{name}_bias', _uniform(width**-0.5), (self.dim,)),
+            )
+            for name, width in self.feature_widths
+        }
+
+    def embed(self, entities: Int[Array, '...']) -> Views:
+        """The entities' vectors by modality, Views[..., M, D]."""
+        views = [self.entity[entities]]
+        for name, (kernel, bias) in self.projections.items():
+            rows = self.get_variable(FROZEN, 'features')[name][entities]
+            views.append(jnp.einsum('...f,df->...d', rows, kernel) + bias)
+        vectors = jnp.stack(views, axis=-2)
+        return Views(self._scaled(vectors), self.get_variable(FROZEN, 'present')[entities])
+
+    def relations(self, relations: Int[Array, '...']) -> Float[Array, '... W']:
+        """The relations' vectors, one for all modalities."""
+        # Angles have no length to take out.
+        vectors = self.relation[relations]
+        return vectors if self.score is scoring.ROTATE else self._scaled(vectors)
+
+    def query(self, side, kept: Int[Array, '...'], relations: Int[Array, '...']) -> Views:
+        """What the entity on `side` should look like beside a kept entity and a relation, Views[..., M, D]."""
+        return fusion.query(self.score, self.embed(kept), self.relations(relations), scoring.direction(side))
+
+    def score_triples(self, triples: Triple) -> Float[Array, '...']:
+        """The plausibility of triples, float[...]."""
+        queries = self.query(jnp.full(triples.head.shape, TAIL), triples.head, triples.relation)
+        return fusion.all_pairs(self.score, queries, self.embed(triples.tail))
+
+    def score_batch(self, positives: Triple, corruption: Corruption) -> tuple[Float[Array, 'B'], Float[Array, 'B K']]:
+        """The plausibility of positives and of their negatives, each entity embedded once.
+
+        Args:
+            positives: Triple of int32[B].
+            corruption: their K negatives.
+
+        Returns:
+            (positive float[B], negative float[B, K]).
+        """
+        queries, candidates, positive_query, tail = self._compose(positives, corruption)
+        return (
+            fusion.all_pairs(self.score, positive_query, tail),
+            fusion.all_pairs(self.score, queries, candidates),
+        )
+
+    def score_pairs(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K M M']:
+        """The negatives' plausibility by pair of modalities: of the kept entity, then of the other one."""
+        queries, candidates, _, _ = self._compose(positives, corruption)
+        return fusion.pair_scores(self.score, queries, candidates)
+
+    def _compose(self, positives, corruption):
+        """Embeds head, tail and intruder once; mixes intruder and original; makes the queries of both sides."""
+        batch_size, num_negatives = corruption.entity.shape
+        # One gather and one projection for all of them; what `score_pairs` and `score_batch` of one step have in
+        # common is merged by the compiler, so an adaptive sampler embeds nothing of its own.
+        views = self.embed(jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)]))
+        head, tail = views[:batch_size], views[batch_size : 2 * batch_size]
+        intruder = jax.tree.map(lambda x: x[2 * batch_size :].reshape(batch_size, num_negatives, *x.shape[1:]), views)
+        relation = self.relations(positives.relation)
+        ones = jnp.ones(batch_size)
+        tail_query = fusion.query(self.score, head, relation, ones)
+        head_query = fusion.query(self.score, tail, relation, -ones)
+        at_tail = (corruption.side == TAIL)[..., None]
+        queries = fusion.mix(at_tail, tail_query[:, None], head_query[:, None])
+        original = fusion.mix(at_tail, tail[:, None], head[:, None])
+        return queries, fusion.mix(corruption.replaced, intruder, original), tail_query, tail
+
+    def _scaled(self, vectors):
+        return scoring.unit(vectors) if self.normalize else vectors
+
+
+def frozen_variables(graph: KnowledgeGraph) -> dict:
+    """The arrays of a graph that the model reads and never trains: features float32[E, F] and present bool[E, M]."""
+    features = {name: jnp.asarray(rows) for name, rows in graph.features.items()}
+    return {'features': features, 'present': jnp.asarray(graph.present)}
+
+
+def model_for(graph: KnowledgeGraph, score: scoring.ScoreFunction, *, dim: int, normalize: bool) -> MultiModalEmbedding:
+    """The model of a graph's size and modalities."""
+    return MultiModalEmbedding(
+        num_entities=graph.num_entities,
+        num_relations=graph.num_relations,
+        dim=dim,
+        score=score,
+        feature_widths=tuple((name, rows.shape[1]) for name, rows in graph.features.items()),
+        normalize=normalize,
+    )
+
+
+def init_params(model: MultiModalEmbedding, key: Array) -> dict:
+    """The parameters at the start: Xavier-uniform tables, angles uniform in a circle, projections as a linear layer's.
+
+    Args:
+        model: from `model_for`.
+        key: a PRNG key.
+
+    Returns:
+        {'entity': [E, D], 'relation': [R, W], '<modality>_kernel': [D, F], '<modality>_bias': [D]}, float32.
+    """
+    # Reading any attribute runs `setup`, which declares every parameter.
+    return model.init(key, method=lambda module: module.entity)[PARAMS]
+
+
+def _uniform(bound):
+    """Uniform in [-bound, bound)."""
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init

@@ -1,0 +1,32 @@
+"""Negative samplers as composable pure functions; each stands alone, without config, flags, files or model."""
+
+from mans_jax.sampling.corruption import Corruption, Sampler, View, stateless
+from mans_jax.sampling.mans import mans_a, mans_h, mans_t, mans_v
+from mans_jax.sampling.uniform import bernoulli, uniform
+
+SAMPLERS = {'uniform': uniform, 'bernoulli': bernoulli}
+"""The names that `config.sampler` may hold: (known, num_negatives) -> Sampler."""
+
+STRATEGIES = {
+    'normal': lambda base, replace, present, share, marks: base,
+    'mans_v': lambda base, replace, present, share, marks: mans_v(base, replace, present),
+    'mans_t': lambda base, replace, present, share, marks: mans_t(base, replace, present, share=share),
+    'mans_h': lambda base, replace, present, share, marks: mans_h(base, replace, present, share=share),
+    'mans_a': lambda base, replace, present, share, marks: mans_a(base, replace, present, marks=marks),
+}
+"""The names that `config.strategy` may hold: how the negatives of a sampler are made virtual."""
+
+__all__ = [
+    'SAMPLERS',
+    'STRATEGIES',
+    'Corruption',
+    'Sampler',
+    'View',
+    'bernoulli',
+    'mans_a',
+    'mans_h',
+    'mans_t',
+    'mans_v',
+    'stateless',
+    'uniform',
+]

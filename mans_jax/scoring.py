@@ -1,0 +1,243 @@
+"""Score functions: vectors of head, relation and tail to a plausibility, higher is better.
+
+Every function here works on the trailing axis and broadcasts over the leading ones.
+
+Each score is a comparison of a query with a candidate. The query is what the missing entity should look like, made
+from the kept entity and the relation; asked from the other side, the relation acts inversely:
+
+    score(h, r, t) = compare(query(h, r, +1), t) = compare(query(t, r, -1), h)
+
+so one query serves any number of candidates, and ranking needs no other code than training.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mans_jax.graph import TAIL
+
+Vector = Float[Array, '... D']
+
+
+class ScoreFunction(NamedTuple):
+    """A score function in the form that training and ranking use.
+
+    Attributes:
+        query: (kept [..., D], relation [..., W], direction [...]) -> query [..., D]; direction is +1 where the tail is
+            asked for and -1 where the head is.
+        compare: (query [..., D], candidate [..., D]) -> plausibility [...].
+        compare_all: (queries [Q, D], candidates [D, C]) -> plausibility [Q, C], every query with every candidate;
+            candidates stand in columns so that they are read in the order of memory.
+        relation_width: D -> W, the width of a relation's vector.
+    """
+
+    query: Callable
+    compare: Callable
+    compare_all: Callable
+    relation_width: Callable[[int], int]
+
+    def score(self, head: Vector, relation: Vector, tail: Vector) -> Float[Array, '...']:
+        """The plausibility of (head, relation, tail), [...] from [..., D], [..., W] and [..., D]."""
+        return self.compare(self.query(head, relation, jnp.float32(1)), tail)
+
+
+def direction(side):
+    """+1 where `side` is TAIL, -1 where it is HEAD: how a relation acts on the kept entity; float32[...]."""
+    return jnp.where(side == TAIL, jnp.float32(1), jnp.float32(-1))
+
+
+def transe(head: Vector, relation: Vector, tail: Vector, *, norm: int = 1) -> Float[Array, '...']:
+    """The relation moves the head to the tail: -|| h + r - t ||.
+
+    See "Translating Embeddings for Modeling Multi-relational Data", Bordes et al., 2013.
+
+    Args:
+        head: float[..., D].
+        relation: float[..., D].
+        tail: float[..., D].
+        norm: 1 for the sum of absolute differences, 2 for the Euclidean distance.
+
+    Returns:
+        Plausibility, float[...], at most 0.
+    """
+    return (TRANSE_L1 if norm == 1 else TRANSE_L2).score(head, relation, tail)
+
+
+def distmult(head: Vector, relation: Vector, tail: Vector) -> Float[Array, '...']:
+    """The three vectors agree: sum_d h_d r_d t_d. Symmetric in head and tail.
+
+    See "Embedding Entities and Relations for Learning and Inference in Knowledge Bases", Yang et al., 2015
+    (arXiv 1412.6575).
+
+    Args:
+        head: float[..., D].
+        relation: float[..., D].
+        tail: float[..., D].
+
+    Returns:
+        Plausibility, float[...].
+    """
+    return DISTMULT.score(head, relation, tail)
+
+
+def complex(head: Vector, relation: Vector, tail: Vector) -> Float[Array, '...']:
+    """DistMult in complex numbers, which tells head from tail: Re sum_d h_d r_d conj(t_d).
+
+    See "Complex Embeddings for Simple Link Prediction", Trouillon et al., 2016 (arXiv 1606.06357).
+
+    Args:
+        head: float[..., D], D even: D/2 real parts, then D/2 imaginary parts.
+        relation: float[..., D], likewise.
+        tail: float[..., D], likewise.
+
+    Returns:
+        Plausibility, float[...].
+    """
+    return COMPLEX.score(head, relation, tail)
+
+
+def rotate(head: Vector, relation: Float[Array, '... half_D'], tail: Vector) -> Float[Array, '...']:
+    """The relation turns each complex coordinate of the head onto the tail's: -sum_d | h_d exp(i r_d) - t_d |.
+
+    See "RotatE: Knowledge Graph Embedding by Relational Rotation in Complex Space", Sun et al., 2019
+    (arXiv 1902.10197).
+
+    Args:
+        head: float[..., D], D even: D/2 real parts, then D/2 imaginary parts.
+        relation: float[..., D/2], angles in radians.
+        tail: float[..., D], like head.
+
+    Returns:
+        Plausibility, float[...], at most 0.
+    """
+    return ROTATE.score(head, relation, tail)
+
+
+def unit(vectors: Vector) -> Vector:
+    """Vectors divided by their Euclidean norm, [..., D] to [..., D]; a zero vector stays zero, with a zero gradient."""
+    square = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
+    # Both branches of a `where` are differentiated: without the inner one a zero row would have a NaN gradient.
+    inverse = 1 / jnp.sqrt(jnp.where(square > 0, square, 1))
+    return vectors * jnp.where(square > 0, inverse, 0)
+
+
+def _root(square):
+    """The square root, with gradient zero at zero instead of infinity."""
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+
+
+def _halves(vectors):
+    return jnp.split(vectors, 2, axis=-1)
+
+
+def _translate(kept, relation, direction):
+    return kept + direction[..., None] * relation
+
+
+def _multiply(kept, relation, direction):
+    return kept * relation
+
+
+def _multiply_complex(kept, relation, direction):
+    # The inverse of a multiplication, for a score that is an inner product, is the conjugate.
+    (a, b), (c, d) = _halves(kept), _halves(relation)
+    d = direction[..., None] * d
+    return jnp.concatenate([a * c - b * d, a * d + b * c], axis=-1)
+
+
+def _turn(kept, angle, direction):
+    return _multiply_complex(kept, jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1), direction)
+
+
+def _minus_l1(query, candidate):
+    return -jnp.sum(jnp.abs(query - candidate), axis=-1)
+
+
+def _minus_l2(query, candidate):
+    return -_root(jnp.sum(jnp.square(query - candidate), axis=-1))
+
+
+def _dot(query, candidate):
+    return jnp.sum(query * candidate, axis=-1)
+
+
+def _minus_moduli(query, candidate):
+    real, imaginary = _halves(query - candidate)
+    return -jnp.sum(_root(real * real + imaginary * imaginary), axis=-1)
+
+
+def _sum_over_pairs(term, queries, candidates, parts=1, unroll=8):
+    """Sums term(difference of coordinate d, ...) over d for every query and candidate.
+
+    A loop over a few coordinates at a time, whose body is one elementwise kernel over [Q, C]: it runs along the
+    candidates in vector registers and never materialises [Q, C, D].
+
+    Args:
+        term: `parts` arrays [Q, C] of differences -> [Q, C]; zero differences must give zero.
+        queries: float[Q, parts * N].
+        candidates: float[parts * N, C].
+        parts: how many coordinates a term takes together, N apart.
+        unroll: coordinates (or groups of `parts`) per step of the loop.
+    """
+    num_terms = queries.shape[1] // parts
+    padding = -num_terms % unroll
+    queries = jnp.pad(queries.reshape(-1, parts, num_terms), ((0, 0), (0, 0), (0, padding)))
+    candidates = jnp.pad(candidates.reshape(parts, num_terms, -1), ((0, 0), (0, padding), (0, 0)))
+
+    def add_terms(step, total):
+        for term_index in range(unroll):
+            d = step * unroll + term_index
+            query = jax.lax.dynamic_index_in_dim(queries, d, axis=2, keepdims=True)
+            candidate = jax.lax.dynamic_index_in_dim(candidates, d, axis=1)
+            total += term(*(query[:, part] - candidate[part] for part in range(parts)))
+        return total
+
+    start = jnp.zeros((queries.shape[0], candidates.shape[2]), queries.dtype)
+    return jax.lax.fori_loop(0, (num_terms + padding) // unroll, add_terms, start)
+
+
+def _minus_l1_all(queries, candidates):
+    return -_sum_over_pairs(jnp.abs, queries, candidates)
+
+
+def _minus_l2_all(queries, candidates):
+    # Not |q|^2 + |c|^2 - 2qc as a matrix product: it cancels where the distance is small, which is where ranks are won.
+    return -jnp.sqrt(_sum_over_pairs(jnp.square, queries, candidates))
+
+
+def _dot_all(queries, candidates):
+    return jnp.matmul(queries, candidates, precision=jax.lax.Precision.HIGHEST)
+
+
+def _minus_moduli_all(queries, candidates):
+    def modulus(real, imaginary):
+        return jnp.sqrt(real * real + imaginary * imaginary)
+
+    return -_sum_over_pairs(modulus, queries, candidates, parts=2)
+
+
+def _same_width(dim):
+    return dim
+
+
+def _half_width(dim):
+    return dim // 2
+
+
+TRANSE_L1 = ScoreFunction(_translate, _minus_l1, _minus_l1_all, _same_width)
+TRANSE_L2 = ScoreFunction(_translate, _minus_l2, _minus_l2_all, _same_width)
+DISTMULT = ScoreFunction(_multiply, _dot, _dot_all, _same_width)
+COMPLEX = ScoreFunction(_multiply_complex, _dot, _dot_all, _same_width)
+ROTATE = ScoreFunction(_turn, _minus_moduli, _minus_moduli_all, _half_width)
+
+SCORES = {
+    'transe_l1': TRANSE_L1,
+    'transe_l2': TRANSE_L2,
+    'distmult': DISTMULT,
+    'complex': COMPLEX,
+    'rotate': ROTATE,
+}
+"""The names that `config.score` may hold."""
