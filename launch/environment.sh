@@ -38,7 +38,7 @@ create() {
   "$base" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "$base is $("$base" --version 2>&1); Python 3.11 or later is needed: set PYTHON to it, as in PYTHON=python3.11"
   echo "launch: making .venv with $("$base" --version)" >&2
-  if "$base" -c 'import ensurepip, venv' 2>/dev/null; then
+  if "$base" -c 'from ensurepip import version' 2>/dev/null; then
     "$base" -m venv --clear .venv
   else # Debian without python3-venv: pip, where it is there, can put itself into a bare environment.
     { "$base" -m venv --clear --without-pip .venv && "$base" -m pip --python "$python" install -qq pip; } 2>/dev/null ||

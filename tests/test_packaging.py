@@ -93,10 +93,9 @@ def test_wheel_holds_the_package_alone(tmp_path):
     pytest.importorskip('setuptools', minversion='77')
     source = tmp_path / 'source'
     source.mkdir()
-    for name in ('pyproject.toml', 'requirements.txt', 'README.md', 'LICENSE'):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source)
-    for name in ('mans_jax', 'configs', 'tests', 'launch'):
+    for name in ('pyproject.toml', 'requirements.txt', 'LICENSE'):
+        shutil.copy(ROOT / name, source)
+    for name in ('mans_jax', 'launch', 'tests'):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns('__pycache__'))
     build = 'import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])'
     subprocess.run([sys.executable, '-c', build, str(tmp_path)], cwd=source, check=True, capture_output=True)
