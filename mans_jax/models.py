@@ -1,18 +1,37 @@
 """The multi-modal embedding model: parameters, entities seen through their modalities, and their scores."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from mans_jax import fusion, scoring
 from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, KnowledgeGraph, Triple
+from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
 
 PARAMS, FROZEN = 'params', 'frozen'
 """The model's variable collections: what is trained, and the features and their presence, which are not."""
+
+
+CANDIDATES_PER_BLOCK = 512
+"""How many candidates are scored together: their columns at D=128 and M=2 then stay in a core's own cache."""
+
+
+class Candidates(NamedTuple):
+    """All entities in blocks of C columns, the last block padded with absent ones.
+
+    Attributes:
+        columns: float32[blocks, M, D, C].
+        present: bool[blocks, M, C].
+    """
+
+    columns: Float[Array, 'blocks M D C']
+    present: Bool[Array, 'blocks M C']
 
 
 class MultiModalEmbedding(nn.Module):
@@ -95,6 +114,29 @@ class MultiModalEmbedding(nn.Module):
             fusion.all_pairs(self.score, positive_query, tail),
             fusion.all_pairs(self.score, queries, candidates),
         )
+
+    def candidates(self) -> 'Candidates':
+        """All entities, embedded and laid out for `score_candidates`."""
+        views = self.embed(jnp.arange(self.num_entities))
+        padding = -self.num_entities % CANDIDATES_PER_BLOCK
+        views = jax.tree.map(lambda x: jnp.pad(x, ((0, padding),) + ((0, 0),) * (x.ndim - 1)), views)
+        blocks = jax.tree.map(lambda x: x.reshape(-1, CANDIDATES_PER_BLOCK, *x.shape[1:]), views)
+        return Candidates(jnp.moveaxis(blocks.vectors, 1, -1), jnp.moveaxis(blocks.present, 1, -1))
+
+    def score_candidates(self, queries: Queries, candidates: 'Candidates') -> Float[Array, 'Q E']:
+        """The plausibility of every entity as the answer of every query.
+
+        Args:
+            queries: Queries of int32[Q].
+            candidates: from `candidates`.
+        """
+        views = self.query(*queries)
+
+        def score_block(block):
+            return fusion.all_pairs_with_all(self.score, views, block.columns, block.present)
+
+        scores = jax.lax.map(score_block, candidates)
+        return jnp.moveaxis(scores, 0, 1).reshape(queries.kept.shape[0], -1)[:, : self.num_entities]
 
     def score_pairs(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K M M']:
         """The negatives' plausibility by pair of modalities: of the kept entity, then of the other one."""

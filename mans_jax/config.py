@@ -1,0 +1,198 @@
+"""A recipe: every setting of a run, its default, and whether it makes sense."""
+
+import dataclasses
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import ml_collections
+
+from mans_jax.errors import InputError
+from mans_jax.losses import LOSSES
+from mans_jax.optim import OPTIMIZERS
+from mans_jax.ranking import TIES
+from mans_jax.sampling import SAMPLERS, STRATEGIES
+from mans_jax.sampling.mans import COUNT, PER_SAMPLE
+from mans_jax.scoring import SCORES
+
+HONEST, REFERENCE = 'honest', 'reference'
+CLEAN, PUBLISHED = 'clean', 'published'
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of a run. Frozen, and valid once `validate` has returned.
+
+    The defaults are the recipe of the MANS paper for DB15K.
+    """
+
+    # The graph: 'digits', or a folder in OpenKE or TSV form.
+    data: str = ''
+    # Modality name -> .npy file with one row an entity id; an empty name leaves the modality out.
+    features: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    # 'clean' leaves evaluation triples that leaked into train or into the other split out; 'published' keeps them.
+    splits: str = CLEAN
+    # 'reference' sets splits, ties, with_replacement and evaluate_every to the habits of the published MANS code.
+    protocol: str = HONEST
+
+    # The model.
+    score: str = 'transe_l1'
+    dim: int = 128
+    normalize: bool = True
+
+    # Negatives.
+    sampler: str = 'bernoulli'
+    num_negatives: int = 1
+    strategy: str = 'normal'
+    # beta: of the training (mans_t) or of the negatives (mans_h), the share that is virtual.
+    share: float = 0.3
+    # How mans_a marks negatives ('count' or 'per_sample') and which ones it selects.
+    marks: str = COUNT
+    where_cross_is_closer: bool = True
+
+    # The loss: margin in the unit of the score; temperature for 'self_adversarial' alone.
+    loss: str = 'margin_ranking'
+    margin: float = 12.0
+    temperature: float = 1.0
+
+    # Training.
+    optimizer: str = 'adam'
+    learning_rate: float = 1.0
+    batch_size: int = 181
+    num_epochs: int = 1000
+    with_replacement: bool = False
+    seed: int = 0
+
+    # Evaluation on valid every so many epochs (0: never, and the last state is tested). Training stops after
+    # `patience` evaluations without a better MRR (0: never).
+    evaluate_every: int = 100
+    patience: int = 0
+    ties: str = 'realistic'
+
+    # Epochs between checkpoints (0: only at evaluations and at the end), and how many of the last ones stay.
+    checkpoint_every: int = 50
+    keep_checkpoints: int = 2
+
+    def validate(self) -> 'Config':
+        """Returns this config, with `protocol='reference'` spelled out.
+
+        Raises:
+            InputError: a field cannot be used.
+        """
+        if not self.data:
+            raise InputError("config.data is empty: name a folder with a graph, or 'digits'")
+        for field, names in _CHOICES.items():
+            check_name(f'config.{field}', getattr(self, field), names)
+        for field, lowest in _LOWEST.items():
+            if getattr(self, field) < lowest:
+                raise InputError(f'config.{field} is {getattr(self, field)}, but must be at least {lowest}')
+        if not self.learning_rate > 0:
+            raise InputError(f'config.learning_rate is {self.learning_rate}, but must be above 0')
+        if not 0 <= self.share <= 1:
+            raise InputError(f'config.share is {self.share}, but is a share between 0 and 1')
+        if self.score in ('complex', 'rotate') and self.dim % 2:
+            raise InputError(f'config.dim is {self.dim}, but {self.score} needs an even one: real and imaginary parts')
+        if self.protocol == REFERENCE:
+            return dataclasses.replace(
+                self, splits=PUBLISHED, ties='optimistic', with_replacement=True, evaluate_every=0, patience=0
+            )
+        return self
+
+    def to_json(self) -> str:
+        """The config as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + '\n'
+
+
+_CHOICES = {
+    'splits': (CLEAN, PUBLISHED),
+    'protocol': (HONEST, REFERENCE),
+    'score': SCORES,
+    'sampler': SAMPLERS,
+    'strategy': STRATEGIES,
+    'marks': (COUNT, PER_SAMPLE),
+    'loss': LOSSES,
+    'optimizer': OPTIMIZERS,
+    'ties': TIES,
+}
+
+_LOWEST = {
+    'dim': 1,
+    'num_negatives': 1,
+    'margin': 0,
+    'temperature': 0,
+    'batch_size': 1,
+    'num_epochs': 1,
+    'seed': 0,
+    'evaluate_every': 0,
+    'patience': 0,
+    'checkpoint_every': 0,
+    'keep_checkpoints': 1,
+}
+
+_FREE_ON_RESUME = ('num_epochs', 'evaluate_every', 'patience', 'checkpoint_every', 'keep_checkpoints')
+"""What a resumed run may change: it changes neither shapes nor data nor what a step does.
+
+`num_epochs` belongs here although mans_t reads it as progress: to train on is what a resume is for.
+"""
+
+
+def default_config(**overrides) -> ml_collections.ConfigDict:
+    """All fields with their defaults, as the locked ConfigDict that a file in configs/ returns.
+
+    Args:
+        **overrides: fields that differ from the default. `features` also takes names with an empty file, to be filled
+            in by `--config.features.NAME=FILE`.
+    """
+    fields = {field.name: field.default for field in dataclasses.fields(Config) if field.name != 'features'}
+    config = ml_collections.ConfigDict({**fields, 'features': {}})
+    for name, value in overrides.items():
+        config[name] = ml_collections.ConfigDict(value) if name == 'features' else value
+    return config.lock()
+
+
+def from_config_dict(config: ml_collections.ConfigDict) -> Config:
+    """The validated dataclass of a ConfigDict.
+
+    Raises:
+        InputError: a field is unknown, has the wrong type or a value that cannot be used.
+    """
+    fields = {field.name: field for field in dataclasses.fields(Config)}
+    values = dict(config.items())
+    for name in values:
+        check_name('config', name, fields, kind='field')
+    values['features'] = {name: path for name, path in dict(values.get('features', {})).items() if path}
+    for name, value in values.items():
+        want = fields[name].type
+        if name != 'features' and not isinstance(value, (int, float) if want is float else want):
+            raise InputError(f'config.{name} is {value!r}, but must be of type {want.__name__}')
+    return Config(**values).validate()
+
+
+def check_name(where: str, name: str, names: Iterable[str], kind: str = 'name') -> None:
+    """Raises an InputError that suggests the nearest of `names` where `name` is not one of them."""
+    if name in names:
+        return
+    nearest = difflib.get_close_matches(str(name), list(names), n=1)
+    hint = f'did you mean {nearest[0]!r}? ' if nearest else ''
+    raise InputError(f'{where}: {name!r} is not a known {kind}; {hint}Known: {", ".join(names)}')
+
+
+def check_resumable(config: Config, workdir: Path) -> None:
+    """Refuses to go on with a run whose settings were others.
+
+    Raises:
+        InputError: naming the first field that differs and matters.
+    """
+    path = workdir / 'config.json'
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path}: cannot be read ({error}), so the run in {workdir} cannot be resumed') from None
+    now = json.loads(config.to_json())
+    for name in now:
+        if name not in _FREE_ON_RESUME and before.get(name) != now[name]:
+            raise InputError(
+                f'config.{name} is {now[name]!r}, but the run in {workdir} has {before.get(name)!r}: '
+                f'set it back, or choose another --workdir'
+            )
