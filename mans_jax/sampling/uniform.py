@@ -44,12 +44,12 @@ def head_probability(known: KnownTriples) -> Float[Array, 'R']:
     """tph / (tph + hpt) for each relation, float32[R]; 1/2 for a relation without a triple."""
     num_queries = known.query_relation.shape[0] - 1
     num_head_queries = known.query_start[known.num_entities]
-    asks_for_tail = jnp.arange(num_queries) >= num_head_queries
+    asks_for_tail = (jnp.arange(num_queries) >= num_head_queries).astype(jnp.int32)
     relation = known.query_relation[:-1]
     # Both means have the relation's number of triples above the bar, so only the numbers of queries are left:
     # tph / (tph + hpt) = (1 / heads) / (1 / heads + 1 / tails) = tails / (heads + tails).
     heads = jnp.bincount(relation, weights=asks_for_tail, length=known.num_relations)
-    tails = jnp.bincount(relation, weights=~asks_for_tail, length=known.num_relations)
+    tails = jnp.bincount(relation, weights=1 - asks_for_tail, length=known.num_relations)
     return jnp.where(heads + tails > 0, tails / jnp.maximum(heads + tails, 1), 0.5).astype(jnp.float32)
 
 
