@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +24,7 @@ class TrainState(train_state.TrainState):
 
     Attributes:
         sampler_state: what the negative sampler remembers.
-        totals: the running epoch's sums of 'loss' and 'virtual_share' over its steps, and 'gradient_norm' and
-            'update_norm' of its last step.
+        totals: sums over the running epoch's steps of the 'loss' and the 'virtual_share' of negatives.
     """
 
     sampler_state: PyTree
@@ -63,28 +63,42 @@ def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -
         params=init_params(model, params_key),
         tx=OPTIMIZERS[config.optimizer](config.learning_rate),
         sampler_state=make_sampler(config, data).init(sampler_key),
-        totals={name: jnp.zeros(()) for name in ('loss', 'virtual_share', 'gradient_norm', 'update_norm')},
+        totals={name: jnp.zeros(()) for name in ('loss', 'virtual_share')},
     ).replace(step=jnp.zeros((), jnp.int32))
 
 
-def make_train_steps(model: MultiModalEmbedding, config: Config, steps_per_epoch: int) -> Callable:
-    """Makes the jitted loop over training steps.
+class TrainingLoop(NamedTuple):
+    """The jitted functions of a training run, each compiled once.
+
+    Attributes:
+        train_steps: (state, data, num_steps) -> state. The given state's buffers are reused. The steps must end before
+            or at the end of the running epoch; over which calls they are spread changes no bit of the result.
+        next_norms: (state, data) -> (gradient norm, update norm) of the step that comes next, which is not taken.
+            Within the loop they would cost every step one more pass over all parameters.
+    """
+
+    train_steps: Callable
+    next_norms: Callable
+
+
+def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epoch: int) -> TrainingLoop:
+    """Makes the training step and the loop over it.
 
     Args:
         model: the model.
         config: the recipe.
         steps_per_epoch: steps after which the training set is shuffled anew.
-
-    Returns:
-        train_steps(state, data, num_steps) -> state, compiled once for any number of steps. The given state's buffers
-        are reused. The steps must end before or at the end of the running epoch. Which calls the steps are spread
-        over makes no difference to any bit of the result.
     """
     total_steps = config.num_epochs * steps_per_epoch
     loss_of = LOSSES[config.loss](config.margin, config.temperature)
     _, _, order_key, steps_key = _named_keys(config)
 
-    def train_step(state: TrainState, data: TrainingData, sampler: Sampler, order: Int[Array, 'N']) -> TrainState:
+    def shuffle(state, data):
+        key = jax.random.fold_in(order_key, state.step // steps_per_epoch)
+        return jax.random.permutation(key, data.triples.head.shape[0])
+
+    def differentiate(state: TrainState, data: TrainingData, sampler: Sampler, order: Int[Array, 'N']):
+        """One step's gradients, and what else it found out: (gradients, sampler state, loss, share of virtual)."""
         batch_key, sample_key = jax.random.split(jax.random.fold_in(steps_key, state.step))
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
 
@@ -96,22 +110,30 @@ def make_train_steps(model: MultiModalEmbedding, config: Config, steps_per_epoch
 
         def loss_fn(params):
             variables = {PARAMS: params, FROZEN: data.frozen}
-            positive, negative = model.apply(variables, positives, corruption, method=model.score_batch)
-            return loss_of(positive, negative)
+            return loss_of(*model.apply(variables, positives, corruption, method=model.score_batch))
 
         loss, gradients = jax.value_and_grad(loss_fn)(state.params)
-        totals = _add_to_totals(state, gradients, loss, jnp.mean(corruption.virtual()), steps_per_epoch)
+        return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(corruption.virtual())}
+
+    def train_step(state, data, sampler, order) -> TrainState:
+        gradients, sampler_state, found = differentiate(state, data, sampler, order)
+        is_first = state.step % steps_per_epoch == 0
+        totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found)
         return state.apply_gradients(grads=gradients, sampler_state=sampler_state, totals=totals)
 
     @partial(jax.jit, donate_argnums=0)
     def train_steps(state: TrainState, data: TrainingData, num_steps) -> TrainState:
-        sampler = make_sampler(config, data)
-        num_triples = data.triples.head.shape[0]
-        order = jax.random.permutation(jax.random.fold_in(order_key, state.step // steps_per_epoch), num_triples)
+        sampler, order = make_sampler(config, data), shuffle(state, data)
         # A loop with a traced bound, unlike a scan, is one program for a whole epoch and for a part of one.
         return jax.lax.fori_loop(0, num_steps, lambda _, state: train_step(state, data, sampler, order), state)
 
-    return train_steps
+    @jax.jit
+    def next_norms(state: TrainState, data: TrainingData):
+        gradients, _, _ = differentiate(state, data, make_sampler(config, data), shuffle(state, data))
+        updates, _ = state.tx.update(gradients, state.opt_state, state.params)
+        return optax.global_norm(gradients), optax.global_norm(updates)
+
+    return TrainingLoop(train_steps, next_norms)
 
 
 def _draw_batch(config, triples, order, step_in_epoch, key) -> Triple:
@@ -120,28 +142,6 @@ def _draw_batch(config, triples, order, step_in_epoch, key) -> Triple:
     else:
         index = jax.lax.dynamic_slice_in_dim(order, step_in_epoch * config.batch_size, config.batch_size)
     return jax.tree.map(lambda ids: ids[index], triples)
-
-
-def _add_to_totals(state, gradients, loss, virtual_share, steps_per_epoch):
-    """Adds a step to the epoch's totals, which start anew with the first step of an epoch.
-
-    The norms read every parameter's gradient and update once more, so only the last step of an epoch computes them.
-    """
-
-    def norms():
-        updates, _ = state.tx.update(gradients, state.opt_state, state.params)
-        return optax.global_norm(gradients), optax.global_norm(updates)
-
-    is_first = state.step % steps_per_epoch == 0
-    is_last = state.step % steps_per_epoch == steps_per_epoch - 1
-    gradient_norm, update_norm = jax.lax.cond(is_last, norms, lambda: (jnp.zeros(()), jnp.zeros(())))
-    before = jax.tree.map(lambda total: jnp.where(is_first, 0, total), state.totals)
-    return {
-        'loss': before['loss'] + loss,
-        'virtual_share': before['virtual_share'] + virtual_share,
-        'gradient_norm': gradient_norm,
-        'update_norm': update_norm,
-    }
 
 
 def _named_keys(config):
