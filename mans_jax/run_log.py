@@ -1,0 +1,104 @@
+"""What a run leaves in its workdir besides checkpoints: metrics, events, and what is needed to repeat it."""
+
+import importlib.metadata
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+from tensorboardX import SummaryWriter
+
+from mans_jax.graph import KnowledgeGraph
+
+_LIBRARIES = ('mans_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'chex', 'numpy')
+
+
+class RunLog:
+    """Writes metrics as JSON lines and as TensorBoard events; a context manager.
+
+    A resumed run takes back what a later, lost part of the run had written, so that the log reads as if it had never
+    been interrupted.
+    """
+
+    def __init__(self, workdir: Path, *, resumed_step: int):
+        """Opens the logs of a run that stands at a step, 0 for a new one."""
+        path = workdir / 'metrics.jsonl'
+        kept = [line for line in _whole_lines(path) if json.loads(line)['step'] <= resumed_step] if resumed_step else []
+        path.write_text(''.join(kept))
+        self._lines = path.open('a')
+        self._events = SummaryWriter(str(workdir / 'events'), purge_step=resumed_step + 1)
+
+    def __enter__(self) -> 'RunLog':
+        """The log itself."""
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Closes both files."""
+        self._lines.close()
+        self._events.close()
+
+    def write(self, step: int, epoch: int, split: str, metrics: dict) -> None:
+        """Writes the metrics of a split after a step; numbers, or groups of them by name."""
+        self._lines.write(json.dumps({'step': step, 'epoch': epoch, 'split': split, **metrics}) + '\n')
+        self._lines.flush()
+        for name, value in _flatten(metrics):
+            self._events.add_scalar(f'{split}/{name}', value, step)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Writes JSON so that a reader finds the old content or the new, never a part."""
+    temporary = path.with_name(path.name + '.partial')
+    temporary.write_text(json.dumps(content, indent=2) + '\n')
+    temporary.replace(path)
+
+
+def provenance(graph: KnowledgeGraph) -> dict:
+    """What a run depends on besides its config: command, versions, code, data and machine."""
+    device = jax.devices()[0]
+    return {
+        'command': [sys.executable, *sys.argv],
+        'python': platform.python_version(),
+        'versions': {name: _version(name) for name in _LIBRARIES},
+        'git_revision': _git_revision(),
+        'graph': graph.name,
+        'graph_checksum': graph.checksum(),
+        'device': f'{jax.device_count()} x {device.device_kind} ({device.platform})',
+        'machine': f'{platform.system()} {platform.machine()}',
+    }
+
+
+def _whole_lines(path):
+    """The lines of a file; a last one that a killed process left unfinished is no line."""
+    if not path.exists():
+        return []
+    return [line for line in path.read_text().splitlines(keepends=True) if line.endswith('\n')]
+
+
+def _flatten(metrics, prefix=''):
+    for name, value in metrics.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f'{prefix}{name}/')
+        else:
+            yield prefix + name, value
+
+
+def _version(library):
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git_revision():
+    """The revision that this package runs from, with '+' after it where files have changed; None outside git."""
+    here = Path(__file__).parent
+
+    def git(*arguments):
+        return subprocess.run(['git', '-C', str(here), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        return git('rev-parse', 'HEAD').strip() + ('+' if git('status', '--porcelain', '--', str(here)) else '')
+    except (OSError, subprocess.CalledProcessError):
+        return None
