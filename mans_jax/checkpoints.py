@@ -206,6 +206,7 @@ class Checkpoints:
             raise InputError(
                 f'{self._directory}: checkpoints cannot be {verb} here ({_reason(error)}); choose another folder'
             ) from error
+        self.wait()  # One that writes now removes what a killed process still had to.
         return self._manager
 
     def _folder(self, step: int) -> pathlib.Path:
@@ -249,7 +250,7 @@ class Checkpoints:
 
     def _seal(self) -> None:
         """Adds the digests; Orbax calls it when everything is written, just before it renames the folder."""
-        folder = self._directory / f'{self._saving}{ocp.step.TMP_DIR_SUFFIX}'
+        (folder,) = self._directory.glob(f'{self._saving}{ocp.step.TMP_DIR_SUFFIX}*')
         (folder / _DIGESTS).write_text(json.dumps(_digests(folder)))
 
     def _damaged(self, step: int, what: str) -> InputError:
