@@ -1,8 +1,10 @@
 """How every command line of this package starts and ends."""
 
 import logging as std_logging
+import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from absl import app, flags, logging
 
@@ -36,15 +38,25 @@ def run(main: Callable, required: Sequence[str] = ()) -> None:
 
 
 def _parse(arguments):
+    for argument in arguments:
+        name, _, value = argument.partition('=')
+        path = value.partition(':')[0]
+        if name == '--config' and not Path(path).is_file():
+            sys.exit(_fail(f'--config={path}: no such file; the recipes that come along are in configs/'))
     try:
         return flags.FLAGS(arguments)
     except (KeyError, AttributeError) as error:
-        # What a locked ConfigDict raises: a field's name, and on a second line the nearest one it has.
-        field, _, hint = str(error.args[0]).partition('\n')
-        flag = next((a.split('=')[0] for a in arguments if a.split('=')[0].endswith(field.strip('"\''))), field)
-        sys.exit(_fail(f'{flag}: the recipe has no such field. {hint}'.strip()))
+        sys.exit(_fail(_explain_unknown_field(arguments, str(error))))
     except (flags.Error, TypeError, ValueError, OSError) as error:
         sys.exit(_fail(str(error).partition('\n')[0]))
+
+
+def _explain_unknown_field(arguments, error):
+    """One line from what a locked ConfigDict raises: the name of a field, and perhaps the nearest one it has."""
+    field = re.search(r"'(\w+)", error)
+    nearest = re.search(r'Did you mean "(\w+)"', error)
+    flag = next((a.partition('=')[0] for a in arguments if field and f'.{field[1]}=' in a), '--config')
+    return f'{flag}: the recipe has no such field' + (f'; did you mean {nearest[1]!r}?' if nearest else '')
 
 
 def _fail(message) -> int:
