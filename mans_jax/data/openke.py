@@ -10,7 +10,8 @@ from mans_jax.data import lines
 from mans_jax.errors import InputError
 
 # The whole of a file is matched at once; where the match ends, the first malformed line starts. 18 digits fit in int64.
-_TRIPLE_LINES = re.compile(r'(?:[ \t]*+[0-9]{1,18}[ \t]++[0-9]{1,18}[ \t]++[0-9]{1,18}[ \t]*+\n)*+')
+# An atomic group, not a possessive `(?:...)*+`: Python 3.11.2, which Debian 12 has, matches the latter wrongly.
+_TRIPLE_LINES = re.compile(r'(?>(?:[ \t]*+[0-9]{1,18}[ \t]++[0-9]{1,18}[ \t]++[0-9]{1,18}[ \t]*+\n)*)')
 _LABEL_LINE = re.compile(r'^[ \t]*+([^\n]*[^ \t\n])[ \t]+([0-9]{1,18})[ \t]*\n', re.MULTILINE)
 
 

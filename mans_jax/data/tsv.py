@@ -14,7 +14,8 @@ SUFFIXES = ('.tsv', '.txt')
 """The endings under which a split may be stored."""
 
 # The whole of a file is matched at once; where the match ends, the first malformed line starts.
-_TRIPLE_LINES = re.compile(r'(?:[^\t\n]++\t[^\t\n]++\t[^\t\n]++\n)*+')
+# An atomic group, not a possessive `(?:...)*+`: Python 3.11.2, which Debian 12 has, matches the latter wrongly.
+_TRIPLE_LINES = re.compile(r'(?>(?:[^\t\n]++\t[^\t\n]++\t[^\t\n]++\n)*)')
 
 
 def read(folder: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, np.ndarray]]:
