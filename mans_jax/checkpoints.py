@@ -300,7 +300,8 @@ def _best(metrics: Mapping[int, float | None]) -> int | None:
 def _flatten(tree: PyTree) -> tuple[dict[str, Any], jax.tree_util.PyTreeDef]:
     """Leaves by name ('params/entity'), so that what is on disk does not depend on classes of containers."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
-    named = {jax.tree_util.keystr(path, simple=True, separator='/'): leaf for path, leaf in leaves}
+    # An array by itself has no path, and older versions of Orbax store nothing under an empty name.
+    named = {jax.tree_util.keystr(path, simple=True, separator='/') or 'array': leaf for path, leaf in leaves}
     if len(named) < len(leaves):
         raise ValueError('two leaves of the state have the same path')
     for name, leaf in named.items():
