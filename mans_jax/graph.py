@@ -174,6 +174,8 @@ class KnownTriples:
         Returns:
             (start, count), int32[...] each; a query without a known answer has count 0.
         """
+        # A corruption's side is int8, in which the anchor would overflow.
+        side = jnp.asarray(side, dtype=jnp.int32)
         side, kept, relation = jnp.broadcast_arrays(side, kept, relation)
         anchor = side * self.num_entities + kept
         first, end = self.query_start[anchor], self.query_start[anchor + 1]
@@ -196,7 +198,7 @@ class KnownTriples:
         Args:
             start: from `find`, int32[...].
             count: from `find`, int32[...].
-            index: int32[...] in [0, E - count).
+            index: int32[...] in [0, E - count); the three broadcast.
 
         Returns:
             Entity ids, int32[...].
@@ -206,6 +208,7 @@ class KnownTriples:
 
 def _count_below(values, start, count, bound, max_count):
     """How many of the ascending `values[start : start + count]` are below `bound`, by a fixed number of halvings."""
+    start, count, bound = jnp.broadcast_arrays(start, count, bound)
     low, high = jnp.zeros_like(count), count
 
     def halve(_, low_high):

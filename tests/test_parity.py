@@ -70,7 +70,7 @@ def test_scores_loss_and_gradients(file, strategy):
 
     sampler = STRATEGIES[strategy](sampler_of(golden['negative'], positives), [False, True], None, **STRATEGY_OPTIONS)
     view = View(parameters=params, pair_scores_fn=pair_scores)
-    corruption, _ = sampler.sample((), jax.random.key(0), positives, view)
+    corruption, _ = jax.jit(sampler.sample)((), jax.random.key(0), positives, view)
 
     def loss_fn(params):
         scores = model.apply({PARAMS: params, FROZEN: frozen}, positives, corruption, method=model.score_batch)
@@ -101,11 +101,12 @@ def test_filtered_ranks():
     known = KnownTriples.build(triples, num_entities=len(distance), num_relations=distance.shape[1])
     blocks, position = ranking.pack(golden['test'], num_queries=16, num_targets=20)
     better, tied = np.zeros((2, 2 * len(golden['test'])))
+    count_better = jax.jit(ranking.count_better)
     for index, places in enumerate(position):
         block = jax.tree.map(lambda x, index=index: jnp.asarray(x[index]), blocks)
         side, kept, relation = (np.asarray(ids) for ids in block.queries)
         scores = -np.where((side == TAIL)[:, None], distance[kept, relation], distance[:, relation, kept].T)
-        counts = ranking.count_better(jnp.asarray(scores), block, known)
+        counts = count_better(jnp.asarray(scores), block, known)
         real = places >= 0
         better[places[real]], tied[places[real]] = counts.better[real], counts.tied[real]
     metrics = ranking.rank_metrics(ranking.ranks(better, tied, 'optimistic'))
