@@ -7,7 +7,7 @@ an epoch. The visual features that the paper used are not redistributable; give 
         --workdir=runs/fb15k
 
 FOLDER is the standard OpenKE folder: entity2id.txt, relation2id.txt, train2id.txt (483,142 triples), valid2id.txt and
-test2id.txt. We do not have it, so neither time nor score was measured; the paper reports MRR 0.520 for MANS-H.
+test2id.txt. Neither time nor score is measured here: its train split is not at hand.
 """
 
 from mans_jax.config import default_config

@@ -1,0 +1,54 @@
+"""What this machine can do at most: the rates that every benchmark is held against."""
+
+import platform
+import time
+
+import jax
+import jax.numpy as jnp
+
+
+def median_and_spread(times):
+    """The median of seconds and (least, most)."""
+    times = sorted(times)
+    return times[len(times) // 2], (times[0], times[-1])
+
+
+def timed(function, *arguments, repeats=7):
+    """Seconds of each of `repeats` calls, after one that is not counted."""
+    jax.block_until_ready(function(*arguments))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*arguments))
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def matmul_rate():
+    """float32 multiply-adds of a large matrix product, in FLOP/s (2 per multiply-add)."""
+    a = jax.random.normal(jax.random.key(0), (2048, 2048))
+    seconds, _ = median_and_spread(timed(jax.jit(jnp.dot), a, a))
+    return 2 * 2048**3 / seconds
+
+
+def stream_rate():
+    """Bytes read and written by a pass over 128 MB in place, in bytes/s."""
+    x = jnp.zeros(32 * 2**20)
+    scale = jax.jit(lambda x: jax.lax.fori_loop(0, 10, lambda _, x: x * 0.5 + 1.0, x), donate_argnums=0)
+    x = jax.block_until_ready(scale(x))
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        x = jax.block_until_ready(scale(x))
+        times.append(time.perf_counter() - start)
+    seconds, _ = median_and_spread(times)
+    return 10 * 2 * x.nbytes / seconds
+
+
+def describe():
+    """One line: device, libraries and the two rates."""
+    device = jax.devices()[0]
+    return (
+        f'{jax.device_count()} x {device.device_kind}, {platform.machine()}, Python {platform.python_version()}, '
+        f'jax {jax.__version__}: matmul {matmul_rate() / 1e9:.0f} GFLOP/s, stream {stream_rate() / 1e9:.1f} GB/s'
+    )
