@@ -20,6 +20,7 @@ def run(main: Callable, required: Sequence[str] = ()) -> None:
         main: (arguments that are no flags) -> exit code.
         required: flags that must be given.
     """
+
     def guarded(arguments):
         try:
             if arguments[1:]:

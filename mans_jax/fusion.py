@@ -79,7 +79,10 @@ def all_pairs(score: ScoreFunction, queries: Views, candidates: Views) -> Float[
 
 
 def all_pairs_with_all(
-    score: ScoreFunction, queries: Views, candidate_columns: Float[Array, 'M D C'], candidate_present: Bool[Array, 'M C']
+    score: ScoreFunction,
+    queries: Views,
+    candidate_columns: Float[Array, 'M D C'],
+    candidate_present: Bool[Array, 'M C'],
 ) -> Float[Array, 'Q C']:
     """`all_pairs` of every query with every candidate, without an array of size Q x C x D.
 

@@ -10,9 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-def margin_ranking(
-    positive: Float[Array, 'B'], negative: Float[Array, 'B K'], *, margin: float
-) -> Float[Array, '']:
+def margin_ranking(positive: Float[Array, 'B'], negative: Float[Array, 'B K'], *, margin: float) -> Float[Array, '']:
     """A negative should score at least a margin below its positive: mean max(0, margin - s+ + s-).
 
     See "Translating Embeddings for Modeling Multi-relational Data", Bordes et al., 2013.

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
+from mans_jax.graph import HEAD, TAIL, KnownTriples
 
 QUERIES_PER_BLOCK, TARGETS_PER_BLOCK = 128, 256
 """Defaults of `pack`: at 4 bytes a score, a block of 128 queries over 15,000 entities is 8 MB."""

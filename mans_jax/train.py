@@ -36,14 +36,13 @@ def main(_) -> int:
 
 def results_table(results: dict) -> str:
     """The results of a run as a table of text, from the content of results.json."""
-    columns = ('mrr', 'hits_at_1', 'hits_at_3', 'hits_at_10', 'mean_rank')
-    lines = [f'{"":14}' + ''.join(f'{name:>12}' for name in columns) + f'{"triples":>10}']
+    columns = {'mrr': '.4f', 'hits_at_1': '.4f', 'hits_at_3': '.4f', 'hits_at_10': '.4f', 'mean_rank': '.1f'}
+    lines = [' ' * 12 + ''.join(f'{name:>12}' for name in columns) + f'{"triples":>10}']
     for split in ('valid', 'test'):
-        for side in ('both', 'head', 'tail'):
-            metrics = results[split] if side == 'both' else results[split][side]
-            numbers = ''.join(f'{metrics[name]:12.4f}' if name != 'mean_rank' else f'{metrics[name]:12.1f}' for name in columns)
-            label = split if side == 'both' else f'  {side} side'
-            lines.append(f'{label:14}{numbers}' + (f'{results[split]["triples"]:10,}' if side == 'both' else ''))
+        both = results[split]
+        for label, metrics in ((split, both), ('  head side', both['head']), ('  tail side', both['tail'])):
+            numbers = ''.join(f'{format(metrics[name], form):>12}' for name, form in columns.items())
+            lines.append(f'{label:12}{numbers}{both["triples"]:>10,}')
     return '\n'.join(lines)
 
 

@@ -45,5 +45,11 @@ def load() -> KnowledgeGraph:
         valid=valid.astype(np.int32),
         test=test.astype(np.int32),
         features={'pixels': pixels.astype(np.float32)},
-        present=np.stack([np.isin(np.arange(10 + num_images), np.concatenate([number, train[:, 0]])), np.arange(10 + num_images) >= 10], axis=1),
+        present=np.stack(
+            [
+                np.isin(np.arange(10 + num_images), np.concatenate([number, train[:, 0]])),
+                np.arange(10 + num_images) >= 10,
+            ],
+            axis=1,
+        ),
     )
