@@ -52,8 +52,8 @@ def main():
     comparisons = 4 * num_queries * graph.num_entities * arguments.dim
     print(machine.describe())
     print(
-        f'{arguments.score}, D={arguments.dim}: {len(graph.test):,} triples, both sides, {graph.num_entities:,} entities '
-        f'in {median:.2f} s (median of {len(times) - 1}; {least:.2f} to {most:.2f}); the first run, which compiles, '
+        f'{arguments.score}, D={arguments.dim}: {len(graph.test):,} triples, both sides, {graph.num_entities:,} '
+        f'entities in {median:.2f} s (median of {len(times) - 1}; {least:.2f} to {most:.2f}); the first run, which compiles, '
         f'{times[0]:.2f} s'
     )
     print(

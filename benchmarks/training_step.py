@@ -108,8 +108,8 @@ def report(arguments, model, state, compiled, times):
     print(
         f'a step: {1000 * median / arguments.steps:.2f} ms; projections {flops / 1e6:.0f} MFLOP = '
         f'{1000 * flops / matmul:.2f} ms at the matmul rate; Adam and features {data_bytes / 1e6:.0f} MB = '
-        f'{1000 * data_bytes / stream:.2f} ms at the stream rate; together {100 * floor * arguments.steps / median:.0f} % '
-        f'of the time'
+        f'{1000 * data_bytes / stream:.2f} ms at the stream rate; together '
+        f'{100 * floor * arguments.steps / median:.0f} % of the time'
     )
     print(f'compiler counts {compiled.cost_analysis().get("flops", float("nan")) / 1e6:.0f} MFLOP a step')
     print(f'peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB')

@@ -1,7 +1,7 @@
 """MANS on DB15K, in the split that most later papers use.
 
-The settings of the MANS paper for DB15K. Of this split's valid triples only 73 stand neither in train nor in test, too few
-to choose a checkpoint by, so the last state is tested; its test triples are clean.
+The settings of the MANS paper for DB15K. Of this split's valid triples only 73 stand neither in train nor in test, too
+few to choose a checkpoint by, so the last state is tested; its test triples are clean.
 
     python -m mans_jax.train --config=configs/db15k_adamf.py:mans_a --config.data=FOLDER \\
         --config.features.text=FILE.npy --workdir=runs/db15k_adamf

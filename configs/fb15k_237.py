@@ -2,8 +2,8 @@
 
 The settings of the MANS paper for FB15K, with 400 batches an epoch.
 
-    python -m mans_jax.train --config=configs/fb15k_237.py:mans_a --config.data=FOLDER --config.features.text=FILE.npy \\
-        --workdir=runs/fb15k_237
+    python -m mans_jax.train --config=configs/fb15k_237.py:mans_a --config.data=FOLDER \\
+        --config.features.text=FILE.npy --workdir=runs/fb15k_237
 
 @@FB237@@
 """

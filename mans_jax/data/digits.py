@@ -37,6 +37,8 @@ def load() -> KnowledgeGraph:
     successor = np.stack([number, np.full(10, 2), (number + 1) % 10], axis=1)
     double = np.stack([number, np.full(10, 3), (2 * number) % 10], axis=1)
     pixels = np.concatenate([np.zeros((10, 64)), images.data / 16])
+    entity = np.arange(10 + num_images)
+    is_number = entity < 10
     return KnowledgeGraph(
         name='digits',
         entities=(*NUMBERS, *(f'image_{i:04}' for i in range(num_images))),
@@ -45,11 +47,5 @@ def load() -> KnowledgeGraph:
         valid=valid.astype(np.int32),
         test=test.astype(np.int32),
         features={'pixels': pixels.astype(np.float32)},
-        present=np.stack(
-            [
-                np.isin(np.arange(10 + num_images), np.concatenate([number, train[:, 0]])),
-                np.arange(10 + num_images) >= 10,
-            ],
-            axis=1,
-        ),
+        present=np.stack([is_number | np.isin(entity, train[:, 0]), ~is_number], axis=1),
     )
