@@ -53,8 +53,8 @@ def main():
     print(machine.describe())
     print(
         f'{arguments.score}, D={arguments.dim}: {len(graph.test):,} triples, both sides, {graph.num_entities:,} '
-        f'entities in {median:.2f} s (median of {len(times) - 1}; {least:.2f} to {most:.2f}); the first run, which compiles, '
-        f'{times[0]:.2f} s'
+        f'entities in {median:.2f} s (median of {len(times) - 1}; {least:.2f} to {most:.2f}); the first run, with '
+        f'compilation, {times[0]:.2f} s'
     )
     print(
         f'{num_queries:,} query rows (distinct, padded) for {2 * len(graph.test):,} ranks; {comparisons / 1e9:.0f} G '

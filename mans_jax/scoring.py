@@ -39,7 +39,7 @@ class ScoreFunction(NamedTuple):
     compare_all: Callable
     relation_width: Callable[[int], int]
 
-    def score(self, head: Vector, relation: Vector, tail: Vector) -> Float[Array, '...']:
+    def score(self, head: Vector, relation: Float[Array, '... W'], tail: Vector) -> Float[Array, '...']:
         """The plausibility of (head, relation, tail), [...] from [..., D], [..., W] and [..., D]."""
         return self.compare(self.query(head, relation, jnp.float32(1)), tail)
 
@@ -62,7 +62,12 @@ def transe(head: Vector, relation: Vector, tail: Vector, *, norm: int = 1) -> Fl
 
     Returns:
         Plausibility, float[...], at most 0.
+
+    Raises:
+        ValueError: `norm` is neither.
     """
+    if norm not in (1, 2):
+        raise ValueError(f'norm must be 1 or 2, not {norm!r}')
     return (TRANSE_L1 if norm == 1 else TRANSE_L2).score(head, relation, tail)
 
 
@@ -182,21 +187,25 @@ def _sum_over_pairs(term, queries, candidates, parts=1, unroll=8):
         parts: how many coordinates a term takes together, N apart.
         unroll: coordinates (or groups of `parts`) per step of the loop.
     """
-    num_terms = queries.shape[1] // parts
-    padding = -num_terms % unroll
-    queries = jnp.pad(queries.reshape(-1, parts, num_terms), ((0, 0), (0, 0), (0, padding)))
-    candidates = jnp.pad(candidates.reshape(parts, num_terms, -1), ((0, 0), (0, padding), (0, 0)))
+    queries, candidates = jnp.split(queries, parts, axis=1), jnp.split(candidates, parts, axis=0)
+    padding = -queries[0].shape[1] % unroll
+    queries = [jnp.pad(q, ((0, 0), (0, padding))) for q in queries]
+    candidates = [jnp.pad(c, ((0, padding), (0, 0))) for c in candidates]
 
     def add_terms(step, total):
-        for term_index in range(unroll):
-            d = step * unroll + term_index
-            query = jax.lax.dynamic_index_in_dim(queries, d, axis=2, keepdims=True)
-            candidate = jax.lax.dynamic_index_in_dim(candidates, d, axis=1)
-            total += term(*(query[:, part] - candidate[part] for part in range(parts)))
+        for d in range(unroll):
+            index = step * unroll + d
+            total += term(
+                *(
+                    jax.lax.dynamic_slice_in_dim(q, index, 1, axis=1)
+                    - jax.lax.dynamic_slice_in_dim(c, index, 1, axis=0)
+                    for q, c in zip(queries, candidates, strict=True)
+                )
+            )
         return total
 
-    start = jnp.zeros((queries.shape[0], candidates.shape[2]), queries.dtype)
-    return jax.lax.fori_loop(0, (num_terms + padding) // unroll, add_terms, start)
+    start = jnp.zeros((queries[0].shape[0], candidates[0].shape[1]), queries[0].dtype)
+    return jax.lax.fori_loop(0, queries[0].shape[1] // unroll, add_terms, start)
 
 
 def _minus_l1_all(queries, candidates):
