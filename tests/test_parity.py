@@ -27,7 +27,9 @@ def strategies_in(golden):
 
 
 def cases():
-    return [(file.stem, name) for file in sorted(GOLDEN.glob('mmtranse_*.npz')) for name in strategies_in(np.load(file))]
+    return [
+        (file.stem, name) for file in sorted(GOLDEN.glob('mmtranse_*.npz')) for name in strategies_in(np.load(file))
+    ]
 
 
 def relative_error(got, want):
