@@ -39,9 +39,9 @@ def run(main: Callable, required: Sequence[str] = ()) -> None:
 
 
 def _parse(arguments):
-    for argument in arguments:
-        name, _, value = argument.partition('=')
-        path = value.partition(':')[0]
+    for argument, following in zip(arguments, [*arguments[1:], ''], strict=True):
+        name, equals, value = argument.partition('=')
+        path = (value if equals else following).partition(':')[0]
         if name == '--config' and not Path(path).is_file():
             sys.exit(_fail(f'--config={path}: no such file; the recipes that come along are in configs/'))
     try:

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -85,10 +86,10 @@ class Config:
         for field, names in _CHOICES.items():
             check_name(f'config.{field}', getattr(self, field), names)
         for field, lowest in _LOWEST.items():
-            if getattr(self, field) < lowest:
-                raise InputError(f'config.{field} is {getattr(self, field)}, but must be at least {lowest}')
-        if not self.learning_rate > 0:
-            raise InputError(f'config.learning_rate is {self.learning_rate}, but must be above 0')
+            if not lowest <= getattr(self, field) < math.inf:
+                raise InputError(f'config.{field} is {getattr(self, field)}, but must be finite and at least {lowest}')
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f'config.learning_rate is {self.learning_rate}, but must be above 0 and finite')
         if not 0 <= self.share <= 1:
             raise InputError(f'config.share is {self.share}, but is a share between 0 and 1')
         if self.score in ('complex', 'rotate') and self.dim % 2:
@@ -186,8 +187,8 @@ def check_resumable(config: Config, workdir: Path) -> None:
     """
     path = workdir / 'config.json'
     try:
-        before = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        before = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f'{path}: cannot be read ({error}), so the run in {workdir} cannot be resumed') from None
     now = json.loads(config.to_json())
     for name in now:

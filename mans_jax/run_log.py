@@ -1,5 +1,6 @@
 """What a run leaves in its workdir besides checkpoints: metrics, events, and what is needed to repeat it."""
 
+import contextlib
 import importlib.metadata
 import json
 import platform
@@ -10,6 +11,7 @@ from pathlib import Path
 import jax
 from tensorboardX import SummaryWriter
 
+from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph
 
 _LIBRARIES = ('mans_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'chex', 'numpy')
@@ -26,7 +28,7 @@ class RunLog:
         """Opens the logs of a run that stands at a step, 0 for a new one."""
         path = workdir / 'metrics.jsonl'
         kept = [line for line in _whole_lines(path) if json.loads(line)['step'] <= resumed_step] if resumed_step else []
-        path.write_text(''.join(kept))
+        write_text(path, ''.join(kept))
         self._lines = path.open('a')
         self._events = SummaryWriter(str(workdir / 'events'), purge_step=resumed_step + 1)
 
@@ -36,22 +38,39 @@ class RunLog:
 
     def __exit__(self, *_) -> None:
         """Closes both files."""
-        self._lines.close()
+        # `write` has flushed every line, or told why it could not.
+        with contextlib.suppress(OSError):
+            self._lines.close()
         self._events.close()
 
     def write(self, step: int, epoch: int, split: str, metrics: dict) -> None:
         """Writes the metrics of a split after a step; numbers, or groups of them by name."""
-        self._lines.write(json.dumps({'step': step, 'epoch': epoch, 'split': split, **metrics}) + '\n')
-        self._lines.flush()
+        try:
+            self._lines.write(json.dumps({'step': step, 'epoch': epoch, 'split': split, **metrics}) + '\n')
+            self._lines.flush()
+        except OSError as error:
+            raise _unwritable(self._lines.name, error) from error
         for name, value in _flatten(metrics):
             self._events.add_scalar(f'{split}/{name}', value, step)
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Writes JSON so that a reader finds the old content or the new, never a part."""
+    """Writes JSON as `write_text` writes text."""
+    write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file so that whatever happens on the way it holds the old content or the new, never a part.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     temporary = path.with_name(path.name + '.partial')
-    temporary.write_text(json.dumps(content, indent=2) + '\n')
-    temporary.replace(path)
+    try:
+        temporary.write_text(text)
+        temporary.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def provenance(graph: KnowledgeGraph) -> dict:
@@ -67,6 +86,10 @@ def provenance(graph: KnowledgeGraph) -> dict:
         'device': f'{jax.device_count()} x {device.device_kind} ({device.platform})',
         'machine': f'{platform.system()} {platform.machine()}',
     }
+
+
+def _unwritable(path, error):
+    return InputError(f'{path}: cannot be written ({error.strerror}); free space or choose another folder, then resume')
 
 
 def _whole_lines(path):

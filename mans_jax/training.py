@@ -20,7 +20,7 @@ from mans_jax.data import load_graph
 from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.models import MultiModalEmbedding, frozen_variables, model_for
-from mans_jax.run_log import RunLog, provenance, write_json
+from mans_jax.run_log import RunLog, provenance, write_json, write_text
 from mans_jax.scoring import SCORES
 from mans_jax.tasks.link_prediction import link_prediction_metrics, predict_links
 from mans_jax.training_step import TrainingData, TrainState, init_state, make_training_loop
@@ -84,7 +84,7 @@ def train_and_evaluate(config: Config, workdir) -> TrainState:
     run = _prepare(config)
     with Checkpoints(workdir / 'checkpoints', keep_last=config.keep_checkpoints) as checkpoints:
         state, progress = _start_or_resume(run, workdir, checkpoints)
-        (workdir / 'config.json').write_text(config.to_json())
+        write_text(workdir / 'config.json', config.to_json())
         write_json(workdir / 'provenance.json', provenance(run.graph))
         step = int(state.step)
         with RunLog(workdir, resumed_step=step) as log, _stop_requested_by_sigterm() as stop_requested:
@@ -149,7 +149,7 @@ def _start_or_resume(run, workdir, checkpoints) -> tuple[TrainState, Progress]:
     progress = Progress(**checkpoints.read_record(step))
     if progress.graph != checksum:
         raise InputError(
-            f'config.data: the files in {run.config.data} are not those that the run in {workdir} began with '
+            f'config.data or config.features: the files are not those that the run in {workdir} began with '
             f'(checksum {checksum[:12]}, then {progress.graph[:12]}): restore them, or choose another --workdir'
         )
     logging.info('resuming %s at step %d of %d', workdir, step, run.total_steps)
