@@ -1,0 +1,41 @@
+"""Small graphs with features, written to disk for tests; the same arguments give the same files."""
+
+from pathlib import Path
+
+import numpy as np
+
+
+def write_openke(folder: Path, *, num_entities: int = 40, num_relations: int = 8, seed: int = 0) -> Path:
+    """Writes an OpenKE folder that a translational model can learn, with a feature for every entity.
+
+    Entities stand on a circle. Relation r leads from each entity to the one that is some places further, so there are
+    E x R distinct triples: 80 % in train, 10 % in valid and in test. An entity's features tell its place.
+
+    Args:
+        folder: made where it is missing.
+        num_entities: E.
+        num_relations: R.
+        seed: of the split and of the features' noise.
+
+    Returns:
+        `folder`, with the five files of the layout, and `visual.npy`, float16 [E, 6], and `text.npy`, float32 [E, 4].
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    head, relation = (ids.ravel() for ids in np.mgrid[:num_entities, :num_relations])
+    rows = rng.permutation(np.stack([head, (head + relation + 1) % num_entities, relation], axis=1))
+    tenth = len(rows) // 10
+    for name, count in (('entity', num_entities), ('relation', num_relations)):
+        _write_counted(folder / f'{name}2id.txt', [f'{name}_{i}\t{i}' for i in range(count)])
+    for name, part in (('valid', rows[:tenth]), ('test', rows[tenth : 2 * tenth]), ('train', rows[2 * tenth :])):
+        _write_counted(folder / f'{name}2id.txt', [' '.join(map(str, row)) for row in part])
+    angle = 2 * np.pi * np.arange(num_entities)[:, None] / num_entities
+    for name, waves, dtype in (('visual', 3, np.float16), ('text', 2, np.float32)):
+        phases = angle * np.arange(1, waves + 1)
+        place = np.concatenate([np.cos(phases), np.sin(phases)], axis=1)
+        np.save(folder / f'{name}.npy', (place + 0.05 * rng.normal(size=place.shape)).astype(dtype))
+    return folder
+
+
+def _write_counted(path, lines):
+    path.write_text('\n'.join([str(len(lines)), *lines]) + '\n')
