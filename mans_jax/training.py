@@ -173,8 +173,7 @@ def _train(run, state, progress, checkpoints, log, stop_requested) -> TrainState
                 metrics = _epoch_metrics(run, loop, state, (step - first) / (time.perf_counter() - began))
                 log.write(step, step // per_epoch, 'train', metrics)
                 mrr = _validate_and_save(run, state, progress, checkpoints, log)
-                bar.set_postfix({'loss': f'{metrics["loss"]:.4f}'} | ({'valid mrr': f'{mrr:.4f}'} if mrr else {}))
-                bar.update()
+                _show(bar, step // per_epoch, config.num_epochs, metrics['loss'], mrr)
             if stop_requested():
                 checkpoints.save(step, state, dataclasses.asdict(progress))
                 checkpoints.wait()
@@ -235,6 +234,15 @@ def _evaluate(run, state, split) -> dict:
 def _bar(items, **options):
     """A progress bar where a person watches, nothing elsewhere."""
     return tqdm(items, disable=not sys.stderr.isatty(), **options)
+
+
+def _show(bar, epoch, num_epochs, loss, mrr):
+    """Moves the bar on; where there is none, logs a tenth of the training at a time, and every evaluation."""
+    news = {'loss': f'{loss:.4f}'} | ({} if mrr is None else {'valid mrr': f'{mrr:.4f}'})
+    bar.set_postfix(news)
+    bar.update()
+    if bar.disable and (mrr is not None or epoch % max(num_epochs // 10, 1) == 0):
+        logging.info('epoch %d of %d: %s', epoch, num_epochs, ', '.join(f'{name} {x}' for name, x in news.items()))
 
 
 @contextlib.contextmanager
