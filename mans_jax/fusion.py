@@ -18,7 +18,7 @@ class Views:
 
     Attributes:
         vectors: float[..., M, D].
-        present: bool[..., M]; what stands in `vectors` for an absent modality has no effect on any score.
+        present: bool[..., M]; the finite numbers that stand in `vectors` for an absent modality affect no score.
     """
 
     vectors: Float[Array, '... M D']

@@ -1,0 +1,119 @@
+"""Losses against plain loops over positives and negatives, and their gradients against finite differences."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mans_jax import losses
+from mans_jax.losses import LOSSES
+
+MARGIN, TEMPERATURE = 1.5, 0.7
+
+
+def log_sigmoid(x):
+    return -math.log1p(math.exp(-x))
+
+
+def margin_ranking(positive, negative):
+    return np.mean([max(0, MARGIN - p + n) for p, row in zip(positive, negative, strict=True) for n in row])
+
+
+def softplus(positive, negative):
+    of_positives = [math.log(1 + math.exp(-p)) for p in positive]
+    of_negatives = [math.log(1 + math.exp(n)) for row in negative for n in row]
+    return (np.mean(of_positives) + np.mean(of_negatives)) / 2
+
+
+def self_adversarial(positive, negative, weigh_by=None):
+    total = []
+    for p, row, by in zip(positive, negative, negative if weigh_by is None else weigh_by, strict=True):
+        weights = [math.exp(TEMPERATURE * n) for n in by]
+        hard = sum(w / sum(weights) * log_sigmoid(-n - MARGIN) for w, n in zip(weights, row, strict=True))
+        total.append(-(log_sigmoid(p + MARGIN) + hard) / 2)
+    return np.mean(total)
+
+
+SECOND_FORMULAS = {'margin_ranking': margin_ranking, 'softplus': softplus, 'self_adversarial': self_adversarial}
+"""Name in LOSSES -> the formula as a loop, at MARGIN and TEMPERATURE."""
+
+every_loss = pytest.mark.parametrize('name', SECOND_FORMULAS)
+
+
+def scores(num_positives, num_negatives, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=num_positives) * 2, rng.normal(size=(num_positives, num_negatives)) * 2
+
+
+def float32(arrays):
+    return [np.asarray(a, np.float32) for a in arrays]
+
+
+@every_loss
+@pytest.mark.parametrize(('num_positives', 'num_negatives'), [(1, 1), (5, 1), (4, 3)])
+def test_equals_second_formula(name, num_positives, num_negatives):
+    batch = scores(num_positives, num_negatives)
+    got = jax.jit(LOSSES[name](MARGIN, TEMPERATURE))(*float32(batch))
+    assert got.shape == () and got.dtype == jnp.float32
+    np.testing.assert_allclose(got, SECOND_FORMULAS[name](*batch), rtol=1e-5)
+
+
+@every_loss
+def test_gradient_equals_finite_differences(name):
+    positive, negative = scores(4, 3, seed=1)
+    formula, step = SECOND_FORMULAS[name], 1e-6
+    if name == 'self_adversarial':
+        # The weights are constants to the gradient.
+        def formula(p, n, fixed=negative):
+            return self_adversarial(p, n, weigh_by=fixed)
+
+    of_positive, of_negative = jax.jit(jax.grad(LOSSES[name](MARGIN, TEMPERATURE), argnums=(0, 1)))(
+        *float32([positive, negative])
+    )
+    for index in range(4):
+        moved = step * (np.arange(4) == index)
+        want = (formula(positive + moved, negative) - formula(positive - moved, negative)) / (2 * step)
+        np.testing.assert_allclose(of_positive[index], want, rtol=1e-4, atol=1e-6)
+    for index in np.ndindex(4, 3):
+        moved = np.zeros((4, 3))
+        moved[index] = step
+        want = (formula(positive, negative + moved) - formula(positive, negative - moved)) / (2 * step)
+        np.testing.assert_allclose(of_negative[index], want, rtol=1e-4, atol=1e-6)
+
+
+@every_loss
+def test_vmap_equals_one_by_one(name):
+    loss = LOSSES[name](MARGIN, TEMPERATURE)
+    positive, negative = float32(scores(6, 2, seed=2))
+    batches = positive.reshape(2, 3), negative.reshape(2, 3, 2)
+    got = jax.jit(jax.vmap(loss))(*batches)
+    want = [SECOND_FORMULAS[name](batches[0][i], batches[1][i]) for i in range(2)]
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+@every_loss
+def test_wants_positives_high_and_negatives_low(name):
+    positive, negative = float32(scores(5, 2, seed=3))
+    loss = jax.jit(LOSSES[name](MARGIN, TEMPERATURE))
+    assert loss(positive + 1, negative) < loss(positive, negative)
+    assert loss(positive, negative) < loss(positive, negative + 1)
+
+
+@every_loss
+@pytest.mark.parametrize('size', [1e4, -1e4])
+def test_extreme_scores_stay_finite(name, size):
+    positive, negative = np.full(3, -size, np.float32), np.full((3, 2), size, np.float32)
+    loss, gradients = jax.jit(jax.value_and_grad(LOSSES[name](MARGIN, TEMPERATURE), argnums=(0, 1)))(positive, negative)
+    assert np.isfinite(loss)
+    assert all(np.all(np.isfinite(gradient)) for gradient in gradients)
+    assert (loss > 1000) == (size > 0)
+
+
+def test_temperature_zero_weighs_all_alike():
+    positive, negative = float32(scores(5, 4, seed=4))
+    got = jax.jit(lambda p, n: losses.self_adversarial(p, n, margin=MARGIN, temperature=0.0))(positive, negative)
+    want = -np.mean([(log_sigmoid(p + MARGIN) + np.mean([log_sigmoid(-n - MARGIN) for n in row])) / 2
+                     for p, row in zip(positive, negative, strict=True)])  # fmt: skip
+    np.testing.assert_allclose(got, want, rtol=1e-5)
