@@ -1,15 +1,22 @@
-"""Small graphs with features, written to disk for tests; the same arguments give the same files."""
+"""Small graphs with features, and short runs on them, for tests."""
 
+import contextlib
+import os
 from pathlib import Path
 
+import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
+
+from mans_jax.config import Config
 
 
 def write_openke(folder: Path, *, num_entities: int = 40, num_relations: int = 8, seed: int = 0) -> Path:
     """Writes an OpenKE folder that a translational model can learn, with a feature for every entity.
 
-    Entities stand on a circle. Relation r leads from each entity to the one that is some places further, so there are
-    E x R distinct triples: 80 % in train, 10 % in valid and in test. An entity's features tell its place.
+    Entities stand on a circle. Relation r leads from each entity to the one that is r + 1 places further, so there are
+    E x R distinct triples: 80 % in train, 10 % in valid and in test. An entity's features tell its place. The same
+    arguments give the same files.
 
     Args:
         folder: made where it is missing.
@@ -39,3 +46,49 @@ def write_openke(folder: Path, *, num_entities: int = 40, num_relations: int = 8
 
 def _write_counted(path, lines):
     path.write_text('\n'.join([str(len(lines)), *lines]) + '\n')
+
+
+def short_recipe(folder: Path, **overrides) -> Config:
+    """A validated recipe for a folder of `write_openke`: 4 epochs, of 16 steps each on the default graph."""
+    defaults = {
+        'data': str(folder),
+        'features': {'visual': str(folder / 'visual.npy')},
+        'dim': 8,
+        'margin': 4.0,
+        'learning_rate': 0.02,
+        'batch_size': 16,
+        'num_epochs': 4,
+        'evaluate_every': 2,
+        'checkpoint_every': 1,
+    }
+    return Config(**(defaults | overrides)).validate()
+
+
+@contextlib.contextmanager
+def programs_kept_in(folder: Path):
+    """Within it, this process and those that it starts take compiled programs from a folder where they can.
+
+    Compiling takes seconds and is most of a short run. A program that is read is the one that was written, bit for bit.
+    """
+    settings = {
+        'jax_compilation_cache_dir': str(folder),
+        'jax_persistent_cache_min_compile_time_secs': 0.2,
+        'jax_persistent_cache_min_entry_size_bytes': 0,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    variables = {name.upper(): str(value) for name, value in settings.items()}
+    try:
+        _configure(settings)
+        os.environ.update(variables)
+        yield
+    finally:
+        _configure(before)
+        for name in variables:
+            os.environ.pop(name)
+
+
+def _configure(settings):
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    # JAX looks only once whether there is a folder.
+    compilation_cache.reset_cache()
