@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
@@ -68,15 +69,18 @@ class View:
 
     def scores(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K']:
         """The plausibility of negatives under the current parameters."""
-        return self._need('scores_fn')(self.parameters, positives, corruption)
+        return self._need('scores_fn')(self._constants(), positives, corruption)
 
     def pair_scores(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K M M']:
         """The plausibility of negatives by pair of modalities under the current parameters."""
-        return self._need('pair_scores_fn')(self.parameters, positives, corruption)
+        return self._need('pair_scores_fn')(self._constants(), positives, corruption)
 
     def entity_vectors(self, entities: Int[Array, '...']) -> Float[Array, '... M D']:
         """The entities' current vectors."""
-        return self._need('entity_vectors_fn')(self.parameters, entities)
+        return self._need('entity_vectors_fn')(self._constants(), entities)
+
+    def _constants(self):
+        return jax.lax.stop_gradient(self.parameters)
 
     def _need(self, name):
         value = getattr(self, name)

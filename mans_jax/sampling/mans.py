@@ -25,7 +25,9 @@ from mans_jax.sampling.corruption import Corruption, Sampler, View
 COUNT, PER_SAMPLE = 'count', 'per_sample'
 
 
-def mans_v(base: Sampler, replace: Sequence[bool], present: Bool[Array, 'E M'] | None = None) -> Sampler:
+def mans_v(
+    base: Sampler, replace: Sequence[bool] | Bool[Array, 'M'], present: Bool[Array, 'E M'] | None = None
+) -> Sampler:
     """MANS-V: every negative is virtual.
 
     Args:
@@ -37,7 +39,11 @@ def mans_v(base: Sampler, replace: Sequence[bool], present: Bool[Array, 'E M'] |
 
 
 def mans_t(
-    base: Sampler, replace: Sequence[bool], present: Bool[Array, 'E M'] | None = None, *, share: float
+    base: Sampler,
+    replace: Sequence[bool] | Bool[Array, 'M'],
+    present: Bool[Array, 'E M'] | None = None,
+    *,
+    share: float,
 ) -> Sampler:
     """MANS-T, two stages: virtual negatives while view.progress < share, normal ones after.
 
@@ -58,7 +64,11 @@ def mans_t(
 
 
 def mans_h(
-    base: Sampler, replace: Sequence[bool], present: Bool[Array, 'E M'] | None = None, *, share: float
+    base: Sampler,
+    replace: Sequence[bool] | Bool[Array, 'M'],
+    present: Bool[Array, 'E M'] | None = None,
+    *,
+    share: float,
 ) -> Sampler:
     """MANS-H, hybrid: int(K * share * B) of the negatives of a batch are virtual, the others normal.
 
@@ -81,7 +91,7 @@ def mans_h(
 
 def mans_a(
     base: Sampler,
-    replace: Sequence[bool],
+    replace: Sequence[bool] | Bool[Array, 'M'],
     present: Bool[Array, 'E M'] | None = None,
     *,
     marks: str = COUNT,
@@ -135,9 +145,10 @@ def _choose(base: Sampler, replace, present, choose_virtual) -> Sampler:
     def sample(state, key: Array, positives: Triple, view: View):
         corruption, state = base.sample(state, key, positives, view)
         virtual = choose_virtual(jax.lax.stop_gradient(corruption), positives, view)
-        kept = exchangeable(corruption, positives, replace, present)
-        virtual &= jnp.any(kept, axis=-1)
-        return corruption.replace(replaced=corruption.replaced & jnp.where(virtual[..., None], kept, True)), state
+        # What an inner strategy left with the original stays with it.
+        replaced = corruption.replaced & exchangeable(corruption, positives, replace, present)
+        virtual &= jnp.any(replaced, axis=-1)
+        return corruption.replace(replaced=jnp.where(virtual[..., None], replaced, corruption.replaced)), state
 
     return Sampler(base.init, sample)
 
