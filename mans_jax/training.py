@@ -165,6 +165,7 @@ def _train(run, state, progress, checkpoints, log, stop_requested) -> TrainState
     loop = make_training_loop(run.model, config, per_epoch)
     step = int(state.step)
     with _bar(range(config.num_epochs), initial=step // per_epoch, unit='epoch') as bar:
+        bar.set_postfix_str('compiling')
         while step < run.total_steps and not 0 < config.patience <= progress.stale:
             began, first, end_of_epoch = time.perf_counter(), step, (step // per_epoch + 1) * per_epoch
             while step < end_of_epoch and not stop_requested():
