@@ -65,26 +65,33 @@ def short_recipe(folder: Path, **overrides) -> Config:
 
 
 @contextlib.contextmanager
-def programs_kept_in(folder: Path):
-    """Within it, this process and those that it starts take compiled programs from a folder where they can.
+def quick_programs(folder: Path, *, optimized: bool = False):
+    """Within it, programs are compiled with little effort, and taken from a folder where one has been compiled before.
 
-    Compiling takes seconds and is most of a short run. A program that is read is the one that was written, bit for bit.
+    Compiling takes seconds and is most of a short run. This holds for processes that are started within it, too.
+
+    Args:
+        folder: where programs are kept.
+        optimized: whether they are compiled as a user's are. A program is then still read as it was written.
     """
     settings = {
         'jax_compilation_cache_dir': str(folder),
-        'jax_persistent_cache_min_compile_time_secs': 0.2,
+        'jax_persistent_cache_min_compile_time_secs': 0.1,
         'jax_persistent_cache_min_entry_size_bytes': 0,
+        'jax_disable_most_optimizations': not optimized,
     }
-    before = {name: getattr(jax.config, name) for name in settings}
-    variables = {name.upper(): str(value) for name, value in settings.items()}
+    before = {name: jax.config.values[name] for name in settings}
+    variables = {name.upper(): os.environ.get(name.upper()) for name in settings}
     try:
         _configure(settings)
-        os.environ.update(variables)
+        os.environ.update({name.upper(): str(value) for name, value in settings.items()})
         yield
     finally:
         _configure(before)
-        for name in variables:
+        for name, value in variables.items():
             os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _configure(settings):
