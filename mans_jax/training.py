@@ -115,12 +115,9 @@ def _prepare(config) -> Run:
     logging.info('%s: %d entities seen through %s', graph.name, graph.num_entities, modalities)
     if report.line():
         logging.warning('%s: %s', graph.name, report.line())
-    # Splits taken as published may repeat a triple; the published code draws from the distinct ones, too.
-    _, first = np.unique(graph.train, axis=0, return_index=True)
-    train = graph.train[np.sort(first)]
-    if config.batch_size > len(train):
+    if config.batch_size > len(graph.train):
         raise InputError(
-            f'config.batch_size is {config.batch_size}, but {graph.name} has only {len(train)} train triples'
+            f'config.batch_size is {config.batch_size}, but {graph.name} has only {len(graph.train)} train triples'
         )
     if config.strategy != 'normal' and not graph.features:
         raise InputError(
@@ -133,12 +130,12 @@ def _prepare(config) -> Run:
         graph=graph,
         model=model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize),
         data=TrainingData(
-            triples=Triple.from_rows(jnp.asarray(train)),
+            triples=Triple.from_rows(jnp.asarray(graph.train)),
             known=KnownTriples.build(graph.train, **sizes),
             frozen=frozen_variables(graph),
         ),
         known=KnownTriples.build(np.concatenate([graph.train, graph.valid, graph.test]), **sizes),
-        steps_per_epoch=len(train) // config.batch_size,
+        steps_per_epoch=len(graph.train) // config.batch_size,
     )
 
 
