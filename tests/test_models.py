@@ -1,0 +1,211 @@
+"""The model against itself: a batch, pairs and candidates are scored as the triples that they stand for."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mans_jax import models, scoring
+from mans_jax.config import Config
+from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
+from mans_jax.models import CANDIDATES_PER_BLOCK, FROZEN, PARAMS, frozen_variables, init_params, model_for
+from mans_jax.ranking import Queries
+from mans_jax.sampling import Corruption
+from mans_jax.scoring import SCORES
+from mans_jax.training_step import TrainingData, init_state, make_training_loop
+
+DIM = 6
+every_score = pytest.mark.parametrize('name', SCORES)
+
+
+@pytest.fixture(scope='module')
+def graph(make_graph):
+    """More entities than one block of candidates holds, and not a multiple of it."""
+    return make_graph(0, num_entities=CANDIDATES_PER_BLOCK + 18, num_relations=3, number=60)
+
+
+def model_and_variables(graph, name, normalize=True):
+    model = model_for(graph, SCORES[name], dim=DIM, normalize=normalize)
+    return model, {PARAMS: init_params(model, jax.random.key(0)), FROZEN: frozen_variables(graph)}
+
+
+def random_corruption(graph, num_positives, num_negatives, seed=0):
+    rng = np.random.default_rng(seed)
+    shape = (num_positives, num_negatives)
+    return Corruption(
+        jnp.asarray(rng.integers(0, graph.num_entities, shape), jnp.int32),
+        jnp.asarray(rng.integers(0, 2, shape), jnp.int8),
+        jnp.ones((*shape, 1), bool),
+    )
+
+
+@every_score
+@pytest.mark.parametrize('normalize', [True, False])
+def test_scores_of_a_batch(graph, name, normalize):
+    """Positives and normal negatives score as triples; pairs add up to virtual negatives too."""
+    model, variables = model_and_variables(graph, name, normalize)
+    positives, normal = Triple.from_rows(jnp.asarray(graph.train[:9])), random_corruption(graph, 9, 3)
+    virtual = normal.replace(replaced=jnp.asarray(np.random.default_rng(1).random((9, 3, 3)) < 0.5))
+
+    def every_way(variables):
+        def score(method, *args):
+            return model.apply(variables, *args, method=method)
+
+        batches = [score(model.score_batch, positives, c) for c in (normal, virtual)]
+        pairs = [score(model.score_pairs, positives, c) for c in (normal, virtual)]
+        triples = [score(model.score_triples, t) for t in (positives, normal.apply(positives))]
+        return batches, pairs, triples
+
+    batches, pairs, (of_positives, of_negatives) = jax.jit(every_way)(variables)
+    np.testing.assert_allclose(batches[0][0], of_positives, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(batches[1][0], of_positives, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(batches[0][1], of_negatives, rtol=1e-5, atol=1e-5)
+    for (_, negative), pair in zip(batches, pairs, strict=True):
+        np.testing.assert_allclose(np.sum(pair, axis=(-2, -1)), negative, rtol=1e-5, atol=1e-5)
+    changed = ~np.asarray(virtual.replaced).all(-1)
+    assert np.mean(np.abs(batches[0][1] - batches[1][1])[changed] > 1e-4) > 0.5
+
+
+def test_a_virtual_negative_is_an_entity_put_together_from_two(graph):
+    """Against a plain sum over modality pairs of TransE distances, from the parameters alone."""
+    model, variables = model_and_variables(graph, 'transe_l1')
+    positives, corruption = Triple.from_rows(jnp.asarray(graph.train[:8])), random_corruption(graph, 8, 2)
+    replaced = np.random.default_rng(2).random((8, 2, 3)) < 0.5
+    corruption = corruption.replace(replaced=jnp.asarray(replaced))
+    _, got = jax.jit(lambda v, c: model.apply(v, positives, c, method=model.score_batch))(variables, corruption)
+    params = {k: np.asarray(v, np.float64) for k, v in variables[PARAMS].items()}
+
+    def views(entity):
+        rows = [params['entity'][entity]]
+        for name, features in graph.features.items():
+            rows.append(params[f'{name}_kernel'] @ features[entity] + params[f'{name}_bias'])
+        return [row / np.linalg.norm(row) for row in rows], graph.present[entity]
+
+    def weights(present):
+        return len(present) / max(present.sum(), 1) * present
+
+    for b, k in np.ndindex(8, 2):
+        head, relation, tail = graph.train[b]
+        intruder, at_head = views(int(corruption.entity[b, k])), corruption.side[b, k] == HEAD
+        original = views(head if at_head else tail)
+        mixed = [[(intruder if r else original)[i][m] for m, r in enumerate(replaced[b, k])] for i in range(2)]
+        ends = [mixed, views(tail)] if at_head else [views(head), mixed]
+        (heads, head_has), (tails, tail_has) = ends
+        r = params['relation'][relation] / np.linalg.norm(params['relation'][relation])
+        distance = np.array([[np.abs(h + r - t).sum() for t in tails] for h in heads])
+        want = -weights(np.array(head_has)) @ distance @ weights(np.array(tail_has))
+        np.testing.assert_allclose(got[b, k], want, rtol=1e-5)
+
+
+@every_score
+def test_candidates_are_scored_as_triples(graph, name):
+    model, variables = model_and_variables(graph, name)
+    rng = np.random.default_rng(0)
+    side, kept, relation = np.array([HEAD, TAIL] * 2), rng.integers(0, graph.num_entities, 4), rng.integers(0, 3, 4)
+    everyone, kept_by_row = np.arange(graph.num_entities)[None, :], kept[:, None]
+    triples = Triple(
+        jnp.asarray(np.where(side[:, None] == HEAD, everyone, kept_by_row)),
+        jnp.asarray(np.broadcast_to(relation[:, None], (4, graph.num_entities))),
+        jnp.asarray(np.where(side[:, None] == HEAD, kept_by_row, everyone)),
+    )
+
+    def both_ways(variables):
+        candidates = model.apply(variables, method=model.candidates)
+        queries = Queries(*map(jnp.asarray, (side, kept, relation)))
+        return (
+            model.apply(variables, queries, candidates, method=model.score_candidates),
+            model.apply(variables, triples, method=model.score_triples),
+        )
+
+    got, want = jax.jit(both_ways)(variables)
+    assert got.shape == (4, graph.num_entities)
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+@every_score
+def test_an_absent_modality_is_not_trained_through_its_zeros(graph, name):
+    """Rows of zeros, and even an entity's learned row where structure is absent, leave gradients finite and right."""
+    model, variables = model_and_variables(graph, name)
+    variables[PARAMS]['text_bias'] = jnp.zeros(DIM)
+    positives, corruption = Triple.from_rows(jnp.asarray(graph.train)), random_corruption(graph, len(graph.train), 1)
+
+    def loss(params):
+        variables_ = {PARAMS: params, FROZEN: variables[FROZEN]}
+        positive, negative = model.apply(variables_, positives, corruption, method=model.score_batch)
+        return jnp.sum(negative) - jnp.sum(positive)
+
+    value, gradients = jax.jit(jax.value_and_grad(loss))(variables[PARAMS])
+    assert np.isfinite(value)
+    assert all(np.all(np.isfinite(gradient)) for gradient in gradients.values())
+    # Every parameter is trained, except learned rows of entities without structure.
+    assert all(np.any(gradient) for gradient in gradients.values())
+    assert not np.all(graph.present[graph.train[:, [0, 2]], 0])
+    assert not np.any(np.asarray(gradients['entity'])[~graph.present[:, 0]])
+
+
+@every_score
+def test_parameters_have_the_stated_shapes_and_ranges(graph, name):
+    model, variables = model_and_variables(graph, name)
+    width = SCORES[name].relation_width(DIM)
+    bounds = {
+        'entity': ((graph.num_entities, DIM), np.sqrt(6 / (graph.num_entities + DIM))),
+        'relation': ((3, width), np.pi if name == 'rotate' else np.sqrt(6 / (3 + width))),
+        'image_kernel': ((DIM, 5), 5**-0.5),
+        'image_bias': ((DIM,), 5**-0.5),
+        'text_kernel': ((DIM, 4), 4**-0.5),
+        'text_bias': ((DIM,), 4**-0.5),
+    }
+    params = variables[PARAMS]
+    assert {key: value.shape for key, value in params.items()} == {key: shape for key, (shape, _) in bounds.items()}
+    for key, (_, bound) in bounds.items():
+        assert 0.2 * bound < np.max(np.abs(params[key])) <= bound, key
+
+
+def test_a_graph_without_features_has_structure_alone(make_graph):
+    graph = make_graph(1)
+    model = models.MultiModalEmbedding(graph.num_entities, graph.num_relations, DIM, scoring.DISTMULT)
+    params = init_params(model, jax.random.key(0))
+    assert set(params) == {'entity', 'relation'}
+    frozen = {'features': {}, 'present': jnp.ones((graph.num_entities, 1), bool)}
+    variables = {PARAMS: params, FROZEN: frozen}
+    triples = Triple.from_rows(jnp.asarray(graph.train))
+    got = model.apply(variables, triples, method=model.score_triples)
+    head, tail = (np.asarray(scoring.unit(params['entity']))[graph.train[:, i]] for i in (0, 2))
+    relation = np.asarray(scoring.unit(params['relation']))[graph.train[:, 1]]
+    np.testing.assert_allclose(got, np.sum(head * relation * tail, axis=-1), rtol=1e-4, atol=1e-6)
+
+
+def flops_of_a_step(graph, strategy):
+    config = Config(
+        data='in memory', strategy=strategy, batch_size=32, num_epochs=2, dim=32, num_negatives=1, marks='per_sample'
+    )
+    model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=True)
+    known = KnownTriples.build(graph.train, num_entities=graph.num_entities, num_relations=graph.num_relations)
+    data = TrainingData(Triple.from_rows(jnp.asarray(graph.train)), known, frozen_variables(graph))
+    loop = make_training_loop(model, config, steps_per_epoch=2)
+    compiled = loop.next_norms.lower(init_state(model, config, data), data).compile()
+    return compiled.cost_analysis()['flops']
+
+
+@pytest.fixture
+def wide_graph(make_graph):
+    """Features as wide as text embeddings are, so that projecting them is most of a step's work."""
+    graph = make_graph(0, num_entities=64, number=64)
+    features = {name: np.random.default_rng(0).normal(size=(64, 384)).astype(np.float32) for name in graph.features}
+    return dataclasses.replace(graph, features=features)
+
+
+def test_an_adaptive_sampler_embeds_nothing_of_its_own(wide_graph, monkeypatch):
+    normal = flops_of_a_step(wide_graph, 'normal')
+    assert flops_of_a_step(wide_graph, 'mans_a') < 1.05 * normal
+
+    # The measure has teeth: entities that the step does not embed need a projection of their own.
+    score_pairs = models.MultiModalEmbedding.score_pairs
+
+    def score_pairs_of_others(self, positives, corruption):
+        return score_pairs(self, positives, corruption.replace(entity=corruption.entity[::-1]))
+
+    monkeypatch.setattr(models.MultiModalEmbedding, 'score_pairs', score_pairs_of_others)
+    assert flops_of_a_step(wide_graph, 'mans_a') > 1.2 * normal
