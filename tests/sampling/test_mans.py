@@ -202,7 +202,7 @@ def test_mans_a_scores_the_base_s_corruption():
 @every_strategy
 def test_a_modality_is_exchanged_only_between_entities_that_have_it(name):
     case = Case(40, 3, 4, share=0.5, seed=3)
-    present = np.random.default_rng(4).random((E, 4)) < 0.6
+    present = np.random.default_rng(4).random((E, 4)) < 0.8
     present[:, 0] = True
     got = case.run(name, jnp.asarray(present))
     asked = VIRTUAL[name](case)
