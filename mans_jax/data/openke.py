@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,38 @@ def _read_triples(path: Path, num_entities: int, num_relations: int) -> np.ndarr
 def _numbered(body: str):
     """The lines of a file behind its count, with their numbers."""
     return enumerate(body.split('\n')[:-1], start=2)
+
+
+def write(
+    folder: str | os.PathLike, entities: Sequence[str], relations: Sequence[str], triples: Mapping[str, np.ndarray]
+) -> None:
+    """Writes a folder that `read` reads back as it was.
+
+    Args:
+        folder: a folder that is empty or does not exist yet.
+        entities: E labels; the position is the id.
+        relations: R labels; the position is the id.
+        triples: 'train', 'valid' and 'test' as int[N, 3] rows of (head, relation, tail) ids.
+
+    Raises:
+        InputError: the folder holds something or cannot be written, or a label would be read back as another.
+    """
+    folder = Path(folder)
+    files = {f'{split}2id.txt': [f'{h}\t{t}\t{r}' for h, r, t in rows.tolist()] for split, rows in triples.items()}
+    # The labels of entities come last: without them nobody takes a folder that was left half written for a graph.
+    for what, labels in (('relation', relations), ('entity', entities)):
+        for number, label in enumerate(labels):
+            if not label.strip(' \t') or label != label.strip(' \t') or '\n' in label:
+                cure = 'OpenKE keeps neither line breaks nor spaces around a label; rename it'
+                raise InputError(f'{what} {number}: the label {lines.quote(label)} cannot be written; {cure}')
+        files[f'{what}2id.txt'] = [f'{label}\t{number}' for number, label in enumerate(labels)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InputError(f'{folder}: the folder is not empty; name a new one')
+        for name, content in files.items():
+            (folder / name).write_bytes('\n'.join([str(len(content)), *content, '']).encode())
+    except FileExistsError:
+        raise InputError(f'{folder}: is a file, not a folder') from None
+    except OSError as error:
+        raise InputError(f'{folder}: cannot be written ({error.strerror})') from None

@@ -65,7 +65,7 @@ def clean(triples: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], Spl
     Raises:
         InputError: nothing is left of a split.
     """
-    marks = _mark(triples)
+    marks = mark(triples)
     kept = {name: ~np.any([~first, *seen.values()], axis=0) for name, (first, seen) in marks.items()}
     report = _report(marks, kept)
     for name, rows in kept.items():
@@ -87,7 +87,7 @@ def as_published(triples: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarra
         (the same splits, the report).
     """
     every = {name: np.ones(len(rows), dtype=bool) for name, rows in triples.items()}
-    return dict(triples), _report(_mark(triples), every)
+    return dict(triples), _report(mark(triples), every)
 
 
 VARIANTS = {'clean': clean, 'published': as_published}
@@ -96,8 +96,16 @@ VARIANTS = {'clean': clean, 'published': as_published}
 _SEEN_BEFORE = {'train': (), 'valid': ('train', 'test'), 'test': ('train',)}
 
 
-def _mark(triples: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """For each split: which triples are the first of their kind, and which stand in the splits 'seen before' it."""
+def mark(triples: Mapping[str, np.ndarray]) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Marks the duplicate and leaked triples of each split.
+
+    Args:
+        triples: 'train', 'valid' and 'test' as int[N, 3] rows of (head, relation, tail) ids.
+
+    Returns:
+        For each split (first bool[N], whether a triple is the first of its kind there; seen, other split to bool[N],
+        whether it stands there too). Valid is held against train and test, test against train, train against none.
+    """
     codes = _codes(triples)
     size = max(code.max(initial=-1) for code in codes.values()) + 1
     marks = {}

@@ -175,3 +175,43 @@ def test_fb15k_237_is_read_in_under_a_second():
     start = time.process_time()
     openke.read(folder)
     assert time.process_time() - start < 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(graphs())
+def test_what_write_writes_is_read(graph):
+    entities, relations, triples = graph
+    arrays = {split: np.array(rows, np.int32) for split, rows in triples.items()}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / 'new' / 'graph'
+        openke.write(folder, entities, relations, arrays)
+        read_entities, read_relations, read_triples = openke.read(folder)
+    assert read_entities == tuple(entities)
+    assert read_relations == tuple(relations)
+    for split, rows in arrays.items():
+        np.testing.assert_array_equal(read_triples[split], rows)
+
+
+@pytest.mark.parametrize('label', ['', ' ', 'a ', '\ta', 'a\nb'])
+def test_a_label_that_would_be_read_as_another_is_not_written(tmp_path, label):
+    triples = {split: np.array([[0, 0, 0]]) for split in SPLITS}
+    for entities, relations, place in ((['x', label], ['r'], 'entity 1'), (['x'], [label], 'relation 0')):
+        with pytest.raises(InputError, match=f'^{place}: the label ') as error:
+            openke.write(tmp_path / 'new', entities, relations, triples)
+        assert '\n' not in str(error.value)
+        assert not (tmp_path / 'new').exists()
+
+
+def test_nothing_is_overwritten(tmp_path):
+    triples = {split: np.array([[0, 0, 0]]) for split in SPLITS}
+    (tmp_path / 'file').write_text('mine')
+    for folder, message in (
+        (tmp_path, 'the folder is not empty; name a new one'),
+        (tmp_path / 'file', 'is a file, not a folder'),
+        (tmp_path / 'file' / 'below', 'cannot be written'),
+    ):
+        with pytest.raises(InputError) as error:
+            openke.write(folder, ['x'], ['r'], triples)
+        assert str(error.value).startswith(f'{folder}: {message}')
+    assert [path.name for path in tmp_path.iterdir()] == ['file']
+    assert (tmp_path / 'file').read_text() == 'mine'
