@@ -30,7 +30,10 @@ class RunLog:
         kept = [line for line in _whole_lines(path) if json.loads(line)['step'] <= resumed_step] if resumed_step else []
         write_text(path, ''.join(kept))
         self._lines = path.open('a')
-        self._events = SummaryWriter(str(workdir / 'events'), purge_step=resumed_step + 1)
+        try:
+            self._events = SummaryWriter(str(workdir / 'events'), purge_step=resumed_step + 1)
+        except OSError as error:
+            raise _unwritable(workdir / 'events', error) from error
 
     def __enter__(self) -> 'RunLog':
         """The log itself."""

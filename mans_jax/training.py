@@ -140,7 +140,8 @@ def _prepare(config) -> Run:
 
 
 def _start_or_resume(run, workdir, checkpoints) -> tuple[TrainState, Progress]:
-    state = init_state(run.model, run.config, run.data)
+    # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
+    state = jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
     checksum = run.graph.checksum()
     step = checkpoints.latest_step()
     if step is None:
@@ -183,18 +184,20 @@ def _train(run, state, progress, checkpoints, log, stop_requested) -> TrainState
 
 
 def _epoch_metrics(run, loop, state, steps_per_second) -> dict:
-    gradient_norm, update_norm = loop.next_norms(state, run.data)
+    gradient_norm, update_norm = (float(norm) for norm in loop.next_norms(state, run.data))
     loss, virtual_share = (float(state.totals[name]) / run.steps_per_epoch for name in ('loss', 'virtual_share'))
-    if not math.isfinite(loss):
-        raise InputError(
-            f'the loss is {loss} at step {int(state.step)}: the training has diverged; lower config.learning_rate '
-            f'(the checkpoints from before are kept)'
-        )
+    # The norms tell of parameters that only the last step has spoilt, before they are saved.
+    for name, value in {'loss': loss, 'gradient norm': gradient_norm, 'update norm': update_norm}.items():
+        if not math.isfinite(value):
+            raise InputError(
+                f'the {name} is {value} at step {int(state.step)}: the training has diverged; lower '
+                f'config.learning_rate and choose another --workdir (the checkpoints from before are kept)'
+            )
     return {
         'loss': loss,
         'virtual_share': virtual_share,
-        'gradient_norm': float(gradient_norm),
-        'update_norm': float(update_norm),
+        'gradient_norm': gradient_norm,
+        'update_norm': update_norm,
         'triples_per_second': round(steps_per_second * run.config.batch_size, 1),
     }
 

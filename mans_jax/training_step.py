@@ -131,7 +131,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     def next_norms(state: TrainState, data: TrainingData):
         gradients, _, _ = differentiate(state, data, make_sampler(config, data), shuffle(state, data))
         updates, _ = state.tx.update(gradients, state.opt_state, state.params)
-        return optax.tree.norm(gradients), optax.global_norm(updates)
+        return optax.tree.norm(gradients), optax.tree.norm(updates)
 
     return TrainingLoop(train_steps, next_norms)
 
