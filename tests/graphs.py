@@ -1,6 +1,7 @@
 """Small graphs with features, and short runs on them, for tests."""
 
 import contextlib
+import dataclasses
 import os
 from pathlib import Path
 
@@ -62,6 +63,17 @@ def short_recipe(folder: Path, **overrides) -> Config:
         'checkpoint_every': 1,
     }
     return Config(**(defaults | overrides)).validate()
+
+
+def write_recipe(path: Path, config: Config) -> Path:
+    """Writes a file for `--config` that holds a recipe, with 'strategy' as its argument; returns its path."""
+    fields = dataclasses.asdict(config)
+    path.write_text(
+        'from mans_jax.config import default_config\n\n\n'
+        f'def get_config(strategy={fields.pop("strategy")!r}):\n'
+        f'    return default_config(strategy=strategy, **{fields!r})\n'
+    )
+    return path
 
 
 @contextlib.contextmanager
