@@ -9,6 +9,7 @@ from pathlib import Path
 
 import ml_collections
 
+from mans_jax.data.ratios import check_ratios
 from mans_jax.errors import InputError
 from mans_jax.losses import LOSSES
 from mans_jax.optim import OPTIMIZERS
@@ -28,9 +29,11 @@ class Config:
     The defaults are the recipe of the MANS paper for DB15K.
     """
 
-    # The graph: 'digits', or a folder in OpenKE or TSV form.
+    # The graph: 'digits', 'synthetic:...', a folder (OpenKE, TSV, CSV, N-Triples) or one file of labelled triples.
     data: str = ''
-    # Modality name -> .npy file with one row an entity id; an empty name leaves the modality out.
+    # Shares of train, valid and test in one file. The draw is the same for every seed, so that runs can be compared.
+    split_ratios: tuple = (0.8, 0.1, 0.1)
+    # Modality name -> file (.npy, .safetensors, ...) with one row an entity; an empty name leaves the modality out.
     features: Mapping[str, str] = dataclasses.field(default_factory=dict)
     # 'clean' leaves evaluation triples that leaked into train or into the other split out; 'published' keeps them.
     splits: str = CLEAN
@@ -75,6 +78,10 @@ class Config:
     checkpoint_every: int = 50
     keep_checkpoints: int = 2
 
+    def __post_init__(self):
+        # JSON has no tuples.
+        object.__setattr__(self, 'split_ratios', tuple(self.split_ratios))
+
     def validate(self) -> 'Config':
         """Returns this config, with `protocol='reference'` spelled out.
 
@@ -94,6 +101,7 @@ class Config:
             raise InputError(f'config.share is {self.share}, but is a share between 0 and 1')
         if self.score in ('complex', 'rotate') and self.dim % 2:
             raise InputError(f'config.dim is {self.dim}, but {self.score} needs an even one: real and imaginary parts')
+        check_ratios(self.split_ratios, 'config.split_ratios')
         if self.protocol == REFERENCE:
             return dataclasses.replace(
                 self, splits=PUBLISHED, ties='optimistic', with_replacement=True, evaluate_every=0, patience=0
@@ -190,7 +198,8 @@ def check_resumable(config: Config, workdir: Path) -> None:
         before = dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f'{path}: cannot be read ({error}), so the run in {workdir} cannot be resumed') from None
-    now = json.loads(config.to_json())
+    before = {name: tuple(value) if isinstance(value, list) else value for name, value in before.items()}
+    now = dataclasses.asdict(config)
     for name in now:
         if name not in _FREE_ON_RESUME and before.get(name) != now[name]:
             raise InputError(

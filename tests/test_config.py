@@ -161,6 +161,7 @@ def test_json_holds_every_field():
 BEFORE = Config(data='graph', features={'visual': 'a.npy'})
 CHANGED = {
     'data': 'other',
+    'split_ratios': (0.9, 0.05, 0.05),
     'features': {'visual': 'b.npy'},
     'splits': 'published',
     'protocol': 'reference',

@@ -1,13 +1,15 @@
-"""Files to `KnowledgeGraph`: OpenKE folders, labelled triples, feature matrices and the embedded digits."""
+"""Files to `KnowledgeGraph`: triples and features in many formats, the embedded digits, synthetic graphs."""
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mans_jax.data import openke, tsv
-from mans_jax.data.features import read_npy
+from mans_jax.data import features as feature_files
+from mans_jax.data import labelled, lines, openke, synthetic
+from mans_jax.data.ratios import split_by_ratios
 from mans_jax.data.splits import VARIANTS, SplitCounts, SplitReport
 from mans_jax.errors import InputError
 from mans_jax.graph import STRUCTURE, KnowledgeGraph
@@ -15,7 +17,10 @@ from mans_jax.graph import STRUCTURE, KnowledgeGraph
 __all__ = ['SplitCounts', 'SplitReport', 'load_graph']
 
 EMBEDDED = 'embedded'
-"""In place of a file: the feature that an embedded graph brings along."""
+"""In place of a file: the feature that an embedded or synthetic graph brings along."""
+
+Feature = tuple[np.ndarray, np.ndarray]
+"""Features float32[E, F] and presence bool[E]."""
 
 
 def load_graph(
@@ -23,15 +28,21 @@ def load_graph(
     features: Mapping[str, str | None] = {},
     *,
     splits: str = 'clean',
+    ratios: Sequence[float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
 ) -> tuple[KnowledgeGraph, SplitReport]:
     """Reads a graph with the features of its entities.
 
     Args:
-        source: 'digits' for the embedded graph, or a folder: one with `entity2id.txt` is read as OpenKE's, one with
-            `train.tsv` or `train.txt` as labelled triples.
-        features: modality name to a .npy file as in `features.read_npy`; an empty value leaves the modality out. For
-            'digits', 'embedded' instead of a file takes the feature of that name that the graph brings along.
+        source: a folder with `entity2id.txt` and so on (OpenKE) or with `train`, `valid` and `test` as labelled
+            triples (`labelled.FORMATS`: TSV, CSV, N-Triples); one such file, which is split by `ratios`; 'digits' for
+            the embedded graph; or 'synthetic:...' for a graph as in `synthetic.parse`. Text files may be compressed
+            (.gz, .zst).
+        features: modality name to a file as in `features.read`; an empty value leaves the modality out. For 'digits'
+            and synthetic graphs, 'embedded' instead of a file takes the feature of that name that they bring along.
         splits: 'clean' leaves out duplicate and leaked triples, 'published' only counts them; see `splits.VARIANTS`.
+        ratios: shares of train, valid and test in a single file, as in `ratios.split_by_ratios`.
+        seed: of the drawing by ratios.
 
     Returns:
         (graph, report). In `graph.present`, an entity has structure where a train triple names it or where it has
@@ -43,7 +54,7 @@ def load_graph(
     if splits not in VARIANTS:
         raise InputError(f'splits: {splits!r} is not one of {", ".join(VARIANTS)}')
     source = os.fspath(source)
-    name, entities, relations, triples, own_features = _read_digits() if source == 'digits' else _read_folder(source)
+    name, entities, relations, triples, own_features = _read_source(source, ratios, seed)
     try:
         triples, report = VARIANTS[splits](triples)
     except InputError as error:
@@ -51,7 +62,7 @@ def load_graph(
     matrices, columns = {}, []
     for modality, file in features.items():
         if file:
-            matrices[modality], present = _read_feature(modality, file, own_features, len(entities))
+            matrices[modality], present = _read_feature(modality, file, own_features, entities)
             columns.append(present)
     present = np.stack([_has_structure(triples['train'], columns, len(entities)), *columns], axis=1)
     if splits == 'published':
@@ -63,45 +74,76 @@ def load_graph(
     return graph, report
 
 
+def _read_source(source: str, ratios, seed: int):
+    """Name, entity and relation labels, triples by split, and functions that make the features brought along."""
+    if not source:
+        raise InputError("data: no graph given; name a folder or a file, or 'digits' for the embedded graph")
+    if source == 'digits':
+        return _read_digits()
+    if source.startswith(synthetic.PREFIX):
+        return _make_synthetic(source)
+    path = Path(source)
+    if path.is_dir():
+        return path.resolve().name, *_read_folder(path), {}
+    if not path.exists():
+        raise InputError(f"{source}: no such file or folder; name those of a graph, or 'digits' for the embedded one")
+    entities, relations, rows = labelled.read_file(path)
+    return path.name.partition('.')[0], entities, relations, _split(source, rows, ratios, seed), {}
+
+
+def _split(source, rows, ratios, seed):
+    try:
+        return split_by_ratios(rows, ratios, seed)
+    except InputError as error:
+        raise InputError(f'{source}: {error}') from None
+
+
 def _read_digits():
-    """The embedded graph, taken apart like a folder; its features are (float32[E, F], bool[E]) by name."""
     # Imported when asked for: the images come with scikit-learn, which no folder needs.
     from mans_jax.data import digits
 
     graph = digits.load()
-    own = {name: (matrix, graph.present[:, i]) for i, (name, matrix) in enumerate(graph.features.items(), start=1)}
+    own = {
+        name: functools.partial(tuple, (matrix, graph.present[:, i]))
+        for i, (name, matrix) in enumerate(graph.features.items(), start=1)
+    }
     triples = {split: graph.split(split) for split in ('train', 'valid', 'test')}
     return graph.name, graph.entities, graph.relations, triples, own
 
 
-def _read_folder(source: str):
-    """A folder in whichever layout it has; it brings no features along."""
-    if not source:
-        raise InputError("data: no graph given; name a folder, or 'digits' for the embedded graph")
-    folder = Path(source)
-    if not folder.is_dir():
-        fault = 'is a file, not a folder' if folder.exists() else 'no such folder'
-        raise InputError(f"{source}: {fault}; name the folder of a graph, or 'digits' for the embedded one")
-    if (folder / 'entity2id.txt').exists():
-        read = openke.read
-    elif any((folder / f'train{suffix}').exists() for suffix in tsv.SUFFIXES):
-        read = tsv.read
-    else:
-        looked = 'entity2id.txt (OpenKE) and for train.tsv or train.txt (labelled triples)'
-        raise InputError(f'{source}: no graph in this folder; looked for {looked}')
-    return folder.resolve().name, *read(folder), {}
+def _make_synthetic(source: str):
+    recipe = synthetic.parse(source)
+    entities, relations = synthetic.labels(recipe)
+    triples = _split(source, synthetic.triples(recipe), synthetic.RATIOS, recipe.seed)
+    own = {
+        name: lambda m=m: (synthetic.features(recipe, m), np.ones(recipe.entities, dtype=bool))
+        for m, name in enumerate(synthetic.modality_names(recipe))
+    }
+    return 'synthetic', entities, relations, triples, own
 
 
-def _read_feature(modality: str, file: str, own, num_entities: int) -> tuple[np.ndarray, np.ndarray]:
-    """A feature matrix float32[E, F] and its presence bool[E], from a file or from the graph itself."""
+def _read_folder(folder: Path):
+    """A folder in whichever layout it has."""
+    if lines.find(folder, ['entity2id.txt']):
+        return openke.read(folder)
+    if labelled.find_split(folder, 'train'):
+        return labelled.read(folder)
+    names = ', '.join(f'train{suffix}' for suffix in labelled.FORMATS)
+    raise InputError(f'{folder}: no graph in this folder; looked for entity2id.txt (OpenKE) and {names} (labels)')
+
+
+def _read_feature(
+    modality: str, file: str, own: Mapping[str, Callable[[], Feature]], entities: Sequence[str]
+) -> Feature:
+    """The features of one modality and who has them, from a file or from the graph itself."""
     if modality == STRUCTURE:
         raise InputError(f'features.{modality}: the name of the learned modality; give the features another one')
     if file != EMBEDDED:
-        return read_npy(file, num_entities)
+        return feature_files.read(file, entities)
     if modality not in own:
         known = f'embedded here: {", ".join(own)}' if own else 'this graph embeds none'
-        raise InputError(f'features.{modality}: {EMBEDDED!r} names no feature ({known}); give a .npy file')
-    return own[modality]
+        raise InputError(f'features.{modality}: {EMBEDDED!r} names no feature ({known}); give a file')
+    return own[modality]()
 
 
 def _has_structure(train: np.ndarray, columns: list[np.ndarray], num_entities: int) -> np.ndarray:

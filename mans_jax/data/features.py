@@ -1,64 +1,114 @@
-"""Feature matrices: one row an entity id, NaN where an entity has none."""
+"""Feature matrices of a graph's entities, from files of many formats."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
+from absl import logging
 
+from mans_jax.data import lines
+from mans_jax.data.feature_files import Stored, open_features
 from mans_jax.errors import InputError
 
+FLOATS = frozenset(
+    ['float16', 'float32', 'float64', 'bfloat16']
+    + [name for name in dir(ml_dtypes) if name.startswith('float8_e') and name != 'float8_e8m0fnu']
+)
+"""The types that features may have in a file."""
 
-def read_npy(path: str | os.PathLike, num_entities: int) -> tuple[np.ndarray, np.ndarray]:
+_ROWS = 1 << 14
+_NAMED = 3
+
+
+def read(path: str | os.PathLike, entities: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Reads the features of one modality.
 
+    A file with labels, its own or in a text file beside it, has them in any order; a warning counts and names the
+    labels that are no entity and the entities that have no label. Without labels, row i is that of entity i.
+
     Args:
-        path: a .npy file with float16, float32 or float64 [E, F]; a row that holds a NaN anywhere is a missing one.
-        num_entities: E.
+        path: a file in one of `feature_files.FORMATS` with floats [N, F]; a row that holds a NaN anywhere is missing.
+        entities: the E labels of the graph.
 
     Returns:
         (features float32[E, F], present bool[E]); a missing row is all zeros and not present.
 
     Raises:
-        InputError: the file cannot be read, is not such a matrix, holds an infinite value or has only missing rows.
+        InputError: the file cannot be read, is not such a matrix or another graph's, names an entity twice, holds an
+            infinite value or has only missing rows.
     """
-    stored = _open(Path(path))
-    _check_form(path, stored, num_entities)
-    with np.errstate(over='ignore'):
-        # A float64 beyond the range of float32 becomes infinite here and is refused as such below.
-        features = np.array(stored, dtype=np.float32, order='C')
-    present = np.isfinite(features).all(axis=1)
-    suspects = np.flatnonzero(~present)
-    infinite = np.isinf(features[suspects])
-    if infinite.any():
-        suspect, column = np.argwhere(infinite)[0]
-        row = suspects[suspect]
-        value = f'{stored[row, column]} is infinite in float32'
-        raise InputError(f'{path}: row {row}, column {column}: {value}; store NaN in the row of an entity without data')
+    path = Path(path)
+    with open_features(path) as stored:
+        _check_form(path, stored, len(entities))
+        ids = np.arange(len(entities)) if stored.labels is None else _match(path, stored, entities)
+        features = np.zeros((len(entities), stored.values.shape[1]), dtype=np.float32)
+        present = np.zeros(len(entities), dtype=bool)
+        for start in range(0, len(ids), _ROWS):
+            known = ids[start : start + _ROWS]
+            rows = start + np.flatnonzero(known >= 0)
+            block, finite = _to_float32(path, stored.values[start : start + _ROWS][known >= 0], rows)
+            features[known[known >= 0]], present[known[known >= 0]] = block, finite
     if not present.any():
-        raise InputError(f'{path}: no usable row, each of the {num_entities} holds a NaN; leave this modality out')
-    features[suspects] = 0.0
+        raise InputError(f'{path}: no usable row, each of the {len(entities)} holds a NaN; leave this modality out')
     return features, present
 
 
-def _open(path: Path) -> np.ndarray:
-    """The array on disk; a memory map, so that a matrix of the wrong form is refused before it is read."""
-    try:
-        # Maps the file itself and nothing that it names: a pickled object is an error, never run.
-        return np.lib.format.open_memmap(path, mode='r')
-    except FileNotFoundError:
-        raise InputError(f'{path}: no such file') from None
-    except OSError as error:
-        raise InputError(f'{path}: cannot be read ({error.strerror})') from None
-    except Exception as error:  # What NumPy raises over a damaged header depends on the damage; TokenError for one.
-        reason = ' '.join(str(error).split())
-        raise InputError(f'{path}: not a whole .npy file of numbers ({reason}); write it with numpy.save') from None
+def _check_form(path: Path, stored: Stored, num_entities: int) -> None:
+    values = stored.values
+    if values.dtype.name not in FLOATS:
+        raise InputError(f'{path}: dtype {values.dtype}; store features as float16 or float32')
+    if values.ndim != 2 or not values.shape[1]:
+        raise InputError(f'{path}: shape {values.shape}; store one row of features an entity, [{num_entities}, F]')
+    if stored.labels is None and len(values) != num_entities:
+        cure = 'store one row an entity id, NaN where an entity has none, or the labels of the rows'
+        raise InputError(f'{path}: {len(values)} rows for {num_entities} entities; {cure}')
+    if stored.labels is not None and len(stored.labels) != len(values):
+        raise InputError(f'{stored.source}: {len(stored.labels)} labels for the {len(values)} rows of {path}')
 
 
-def _check_form(path: Path, stored: np.ndarray, num_entities: int) -> None:
-    if stored.dtype.kind != 'f' or stored.dtype.itemsize not in (2, 4, 8):
-        raise InputError(f'{path}: dtype {stored.dtype}; store features as float16 or float32')
-    if stored.ndim != 2 or not stored.shape[-1]:
-        raise InputError(f'{path}: shape {stored.shape}; store one row of features an entity, [{num_entities}, F]')
-    if len(stored) != num_entities:
-        cure = 'store one row an entity id, NaN where an entity has none'
-        raise InputError(f'{path}: {len(stored)} rows for {num_entities} entities; {cure}')
+def _match(path: Path, stored: Stored, entities: Sequence[str]) -> np.ndarray:
+    """The entity id of each row, int64[N]; -1 where its label is no entity."""
+    first = {}
+    for row, label in enumerate(stored.labels):
+        if first.setdefault(label, row) != row:
+            where = f'rows {first[label]} and {row} (counted from 0)'
+            raise InputError(f'{stored.source}: label {lines.quote(label)} twice, in {where}; keep one')
+    id_of = {label: i for i, label in enumerate(entities)}
+    ids = np.fromiter((id_of.get(label, -1) for label in stored.labels), dtype=np.int64, count=len(stored.labels))
+    unknown = [label for label, i in zip(stored.labels, ids, strict=True) if i < 0]
+    if len(unknown) == len(ids):
+        example = f'the file has {_name(unknown)}; the graph has {_name(entities)}'
+        raise InputError(f"{path}: none of its {len(ids)} labels is an entity, so it is another graph's: {example}")
+    missing = [label for label in entities if label not in first]
+    said = []
+    if unknown:
+        said.append(f'{len(unknown)} of {len(ids)} labels are no entity and left out: {_name(unknown)}')
+    if missing:
+        said.append(f'{len(missing)} of {len(entities)} entities have no row: {_name(missing)}')
+    if said:
+        logging.warning('%s: %s', path, '; '.join(said))
+    return ids
+
+
+def _name(labels: Sequence[str]) -> str:
+    """The first few of some labels."""
+    return ', '.join(map(lines.quote, labels[:_NAMED])) + (', ...' if len(labels) > _NAMED else '')
+
+
+def _to_float32(path: Path, stored: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Some rows as float32, zeros where they are missing, and which of them are not."""
+    with np.errstate(over='ignore'):
+        # A float64 beyond the range of float32 becomes infinite here and is refused as such below.
+        block = np.array(stored, dtype=np.float32, order='C')
+    finite = np.isfinite(block).all(axis=1)
+    suspects = np.flatnonzero(~finite)
+    infinite = np.argwhere(np.isinf(block[suspects]))
+    if len(infinite):
+        row, column = suspects[infinite[0, 0]], infinite[0, 1]
+        value = f'{stored[row, column]} is infinite in float32'
+        cure = 'store NaN in the row of an entity without data'
+        raise InputError(f'{path}: row {rows[row]}, column {column}: {value}; {cure}')
+    block[suspects] = 0.0
+    return block, finite

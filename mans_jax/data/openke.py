@@ -21,7 +21,8 @@ def read(folder: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...], d
 
     `entity2id.txt` and `relation2id.txt` hold 'label id' lines, `train2id.txt`, `valid2id.txt` and `test2id.txt` hold
     'head tail relation' lines of ids; line 1 of each is the number of lines that follow. Columns are separated by tabs
-    or spaces; a label may contain spaces. See "OpenKE: An Open Toolkit for Knowledge Embedding", Han et al., 2018.
+    or spaces; a label may contain spaces. Behind the name of a file, .gz or .zst may follow. See "OpenKE: An Open
+    Toolkit for Knowledge Embedding", Han et al., 2018.
 
     Args:
         folder: the folder.
@@ -33,12 +34,13 @@ def read(folder: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...], d
     Raises:
         InputError: a file is missing, malformed or empty, names an id twice or one that does not exist.
     """
-    folder = Path(folder)
-    entities = _read_labels(folder / 'entity2id.txt')
-    relations = _read_labels(folder / 'relation2id.txt')
+    names = ('entity', 'relation', 'train', 'valid', 'test')
+    # A file that is not there is refused by its plain name when it is opened.
+    paths = [lines.find(Path(folder), [f'{name}2id.txt']) or Path(folder) / f'{name}2id.txt' for name in names]
+    entities, relations = (_read_labels(path) for path in paths[:2])
     triples = {
-        split: _read_triples(folder / f'{split}2id.txt', len(entities), len(relations))
-        for split in ('train', 'valid', 'test')
+        split: _read_triples(path, len(entities), len(relations))
+        for split, path in zip(names[2:], paths[2:], strict=True)
     }
     return entities, relations, triples
 

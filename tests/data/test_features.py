@@ -13,6 +13,10 @@ from mans_jax.errors import InputError
 NAN = np.nan
 
 
+def read(path, num_entities):
+    return features.read(path, [f'e{i}' for i in range(num_entities)])
+
+
 def save(path, array, **options):
     np.save(path, array, **options)
     return path
@@ -22,7 +26,7 @@ def save(path, array, **options):
 @pytest.mark.parametrize('order', ['C', 'F'])
 def test_values_are_read_and_rows_with_nan_are_missing(tmp_path, dtype, order):
     stored = np.array([[1.5, -2.0, 0.25], [NAN, NAN, NAN], [0.0, 0.0, 0.0], [1.0, NAN, 3.0]], dtype=dtype, order=order)
-    matrix, present = features.read_npy(save(tmp_path / 'x.npy', stored), 4)
+    matrix, present = read(save(tmp_path / 'x.npy', stored), 4)
     assert matrix.dtype == np.float32 and matrix.flags.c_contiguous and matrix.flags.writeable
     assert type(matrix) is np.ndarray  # Not a map of the file, which may change or vanish.
     assert matrix.tolist() == [[1.5, -2.0, 0.25], [0.0] * 3, [0.0] * 3, [0.0] * 3]
@@ -52,7 +56,7 @@ def test_values_are_read_and_rows_with_nan_are_missing(tmp_path, dtype, order):
 def test_bad_matrices_are_refused(tmp_path, stored, message):
     path = save(tmp_path / 'x.npy', stored)
     with pytest.raises(InputError) as error:
-        features.read_npy(path, 3)
+        read(path, 3)
     assert str(error.value).startswith(message.format(path=path))
     assert '\n' not in str(error.value)
 
@@ -68,10 +72,10 @@ def test_pickles_are_refused_unread(tmp_path):
     objects = np.array([[Bomb()], [Bomb()]], dtype=object)
     path = save(tmp_path / 'x.npy', objects, allow_pickle=True)
     with pytest.raises(InputError, match=r'x\.npy: not a whole \.npy file of numbers'):
-        features.read_npy(path, 2)
+        read(path, 2)
     objects.dump(path)
     with pytest.raises(InputError, match=r'x\.npy: not a whole \.npy file of numbers'):
-        features.read_npy(path, 2)
+        read(path, 2)
 
 
 def npz() -> bytes:
@@ -91,16 +95,20 @@ def test_other_files_are_refused(tmp_path, data):
     path = tmp_path / 'x.npy'
     path.write_bytes(data)
     with pytest.raises(InputError) as error:
-        features.read_npy(path, 3)
+        read(path, 3)
     assert str(error.value).startswith(f'{path}: not a whole .npy file of numbers')
     assert '\n' not in str(error.value)
 
 
 def test_what_is_no_file_is_refused(tmp_path):
     with pytest.raises(InputError, match=r'absent\.npy: no such file'):
-        features.read_npy(tmp_path / 'absent.npy', 3)
+        read(tmp_path / 'absent.npy', 3)
+    (tmp_path / 'folder.npy').mkdir()
     with pytest.raises(InputError, match='Is a directory'):
-        features.read_npy(tmp_path, 3)
+        read(tmp_path / 'folder.npy', 3)
+    (tmp_path / 'x.txt').touch()
+    with pytest.raises(InputError, match=r'x\.txt: the ending tells no format of features; known: \.npy, '):
+        read(tmp_path / 'x.txt', 3)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -109,7 +117,7 @@ def test_a_damaged_header_is_refused_or_harmless(tmp_path, position, length, pat
     path = tmp_path / 'x.npy'
     path.write_bytes(npy()[:position] + patch + npy()[position + length :])
     try:
-        matrix, present = features.read_npy(path, 3)
+        matrix, present = read(path, 3)
     except InputError as error:
         assert '\n' not in str(error)
     else:

@@ -137,9 +137,9 @@ def test_embedded_features_that_do_not_exist_are_refused(tmp_path, digits):
     ('source', 'message'),
     [
         ('', '^data: no graph given'),
-        ('{folder}/absent', '/absent: no such folder; '),
-        ('{folder}/file', '/file: is a file, not a folder; '),
-        ('{folder}/empty', r'/empty: no graph in this folder; looked for entity2id\.txt .* train\.tsv or train\.txt'),
+        ('{folder}/absent', '/absent: no such file or folder; '),
+        ('{folder}/file', '/file: the ending tells no format of triples; '),
+        ('{folder}/empty', r'/empty: no graph in this folder; looked for entity2id\.txt .* train\.tsv, train\.txt'),
     ],
 )
 def test_what_is_no_graph_is_refused(tmp_path, source, message):

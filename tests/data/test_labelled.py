@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mans_jax.data import tsv
+from mans_jax.data import labelled
 from mans_jax.errors import InputError
 
 SPLITS = ('train', 'valid', 'test')
@@ -36,7 +36,7 @@ def test_what_is_written_is_read(triples, suffix, line_end, ended):
         for split, rows in triples.items():
             text = line_end.join('\t'.join(row) for row in rows) + line_end * ended
             (Path(name) / f'{split}{suffix}').write_bytes(text.encode())
-        entities, relations, read = tsv.read(name)
+        entities, relations, read = labelled.read(name)
     every = [row for split in SPLITS for row in triples[split]]
     seen_entities, seen_relations = [], []
     for head, relation, tail in every:
@@ -52,7 +52,7 @@ def test_what_is_written_is_read(triples, suffix, line_end, ended):
 
 
 def test_ids_follow_the_first_appearance(tmp_path):
-    entities, relations, triples = tsv.read(write(tmp_path, test='new\tr\ta\n'))
+    entities, relations, triples = labelled.read(write(tmp_path, test='new\tr\ta\n'))
     assert entities == ('a', 'b', 'c', 'new')
     assert relations == ('r', 's')
     assert {split: rows.tolist() for split, rows in triples.items()} == {
@@ -76,13 +76,13 @@ def test_ids_follow_the_first_appearance(tmp_path):
         ('test', 'a\tr\tb\na\t\tb\n', r"{path}, line 2: 'a\t\tb' has an empty label"),
         ('test', 'a\tr\t\n', r"{path}, line 1: 'a\tr\t' has an empty label"),
         ('test', b'a\tr\tb\n\xe4\tr\tb\n', '{path}, line 2: byte 0xe4 is not UTF-8'),
-        ('valid', None, '{folder}: no valid triples; looked for valid.tsv and valid.txt'),
+        ('valid', None, '{folder}: no valid triples; looked for valid.tsv or valid.txt'),
     ],
 )
 def test_bad_input_is_one_line_with_the_place(tmp_path, split, text, message):
     write(tmp_path, **{split: text})
     with pytest.raises(InputError) as error:
-        tsv.read(tmp_path)
+        labelled.read(tmp_path)
     assert str(error.value).startswith(message.format(path=tmp_path / f'{split}.tsv', folder=tmp_path))
     assert '\n' not in str(error.value)
 
@@ -91,4 +91,4 @@ def test_two_files_for_one_split_are_refused(tmp_path):
     write(tmp_path)
     (tmp_path / 'test.txt').write_text('a\tr\tb\n')
     with pytest.raises(InputError, match=r'test\.tsv and test\.txt both exist'):
-        tsv.read(tmp_path)
+        labelled.read(tmp_path)

@@ -1,0 +1,28 @@
+"""Libraries that only some file formats need."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from mans_jax.errors import InputError
+
+_INSTALL = {
+    'backports.zstd': "'mans_jax[formats]'",
+    'h5py': "'mans_jax[formats]'",
+    'pyarrow': "'mans_jax[formats]'",
+    'pyoxigraph': "'mans_jax[formats]'",
+    'torch': 'torch',
+}
+
+
+def import_for(path: Path, name: str) -> ModuleType:
+    """Imports the library, or the module of one, that reads a file.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        library = next(known for known in _INSTALL if f'{name}.'.startswith(f'{known}.'))
+        raise InputError(f'{path}: {library} is needed to read it: pip install {_INSTALL[library]}') from None
