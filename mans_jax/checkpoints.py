@@ -6,6 +6,7 @@ import logging
 import math
 import pathlib
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -199,6 +200,8 @@ class Checkpoints:
             preservation_policy=_LastAndBest(self._keep_last, self._metrics.get),
         )
         logging.getLogger('absl').addFilter(self._silence)
+        if writing:
+            _hush_late_writes()
         try:
             self._manager, self._writing = ocp.CheckpointManager(self._directory, options=options), writing
         except OSError as error:
@@ -289,6 +292,23 @@ class _OrbaxSilence(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return '/orbax/' not in record.pathname
+
+
+def _hush_late_writes() -> None:
+    """Keeps quiet the other writes of a save that has failed: each finds the event loop closed that it reports to.
+
+    They end when they end, in threads of TensorStore, so this stays until the process ends.
+    """
+    before = sys.unraisablehook
+    if getattr(before, 'hushes_late_writes', False):
+        return
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != 'Event loop is closed':
+            before(unraisable)
+
+    hook.hushes_late_writes = True
+    sys.unraisablehook = hook
 
 
 def _best(metrics: Mapping[int, float | None]) -> int | None:

@@ -97,6 +97,9 @@ class Config:
                 raise InputError(f'config.{field} is {getattr(self, field)}, but must be finite and at least {lowest}')
         if not 0 < self.learning_rate < math.inf:
             raise InputError(f'config.learning_rate is {self.learning_rate}, but must be above 0 and finite')
+        if self.seed >= 2**32:
+            # JAX would take the remainder, so that two seeds gave one run.
+            raise InputError(f'config.seed is {self.seed}, but must be below 2**32')
         if not 0 <= self.share <= 1:
             raise InputError(f'config.share is {self.share}, but is a share between 0 and 1')
         if self.score in ('complex', 'rotate') and self.dim % 2:

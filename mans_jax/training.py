@@ -125,13 +125,19 @@ def _prepare(config) -> Run:
             f'structure: add one with --config.features.NAME=FILE, or set config.strategy to normal'
         )
     sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
+    known_in_train = KnownTriples.build(graph.train, **sizes)
+    if known_in_train.max_answers >= graph.num_entities:
+        raise InputError(
+            f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
+            f'that no negative can be drawn; leave that relation out'
+        )
     return Run(
         config=config,
         graph=graph,
         model=model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize),
         data=TrainingData(
             triples=Triple.from_rows(jnp.asarray(graph.train)),
-            known=KnownTriples.build(graph.train, **sizes),
+            known=known_in_train,
             frozen=frozen_variables(graph),
         ),
         known=KnownTriples.build(np.concatenate([graph.train, graph.valid, graph.test]), **sizes),
