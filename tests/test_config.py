@@ -121,7 +121,7 @@ TOO_LOW = {
 
 @pytest.mark.parametrize(
     ('field', 'value'),
-    [*TOO_LOW.items(), ('share', 1.1)]
+    [*TOO_LOW.items(), ('share', 1.1), ('seed', 2**32)]
     + [(field, bad) for field in ('learning_rate', 'margin', 'temperature') for bad in (float('inf'), float('nan'))],
 )
 def test_a_value_out_of_range_is_refused(field, value):
