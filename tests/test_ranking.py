@@ -1,6 +1,6 @@
 """Ranks against brute force over random graphs with ties."""
 
-from functools import partial
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -47,20 +47,33 @@ def rows_of(scores, queries):
     return np.where((side == TAIL)[:, None], scores[kept, relation], scores[:, relation, kept].T).astype(np.float32)
 
 
-def counted_ranks(scores, triples, known, ties, **sizes):
-    """The same through pack, count_better and ranks."""
+def count(scores, triples, known, **sizes):
+    """(better, tied), int[2N] each, through pack and count_better."""
     blocks, position = ranking.pack(triples, **sizes)
     index = KnownTriples.build(known, num_entities=E, num_relations=R)
     better, tied = np.full((2, 2 * len(triples)), -1)
     count_better = jax.jit(ranking.count_better)
     for i, places in enumerate(position):
-        block = jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), blocks)
-        counts = count_better(rows_of(scores, jax.device_get(block.queries)), block, index)
+        block = jax.tree.map(lambda x, i=i: x[i], blocks)
+        counts = count_better(rows_of(scores, block.queries), jax.tree.map(jnp.asarray, block), index)
         assert counts.bad_query == -1
         real = places >= 0
         better[places[real]], tied[places[real]] = counts.better[real], counts.tied[real]
     assert np.all(better >= 0) and np.all(tied >= 0)
-    return ranking.ranks(better, tied, ties).reshape(2, -1), better, tied
+    return better, tied
+
+
+@functools.cache
+def counted_case(seed, num_known, known_targets, num_queries, num_targets):
+    """Random triples, known triples, scores with many ties, and what was counted; once for all tie policies."""
+    rng = np.random.default_rng(seed)
+    everything = rng.permutation(np.stack(np.unravel_index(np.arange(E * R * E), (E, R, E)), axis=-1))
+    triples, known = everything[:25], everything[25 : 25 + num_known]
+    if known_targets:
+        known = np.concatenate([known, triples])
+    # Four values for ten entities: most targets are tied.
+    scores = rng.integers(0, 4, (E, R, E)) - 1.5
+    return triples, known, scores, *count(scores, triples, known, num_queries=num_queries, num_targets=num_targets)
 
 
 @pytest.mark.parametrize('ties', BRUTE_FORCE)
@@ -76,14 +89,8 @@ def counted_ranks(scores, triples, known, ties, **sizes):
     ],
 )
 def test_ranks_equal_brute_force(ties, seed, num_known, known_targets, num_queries, num_targets):
-    rng = np.random.default_rng(seed)
-    everything = rng.permutation(np.stack(np.unravel_index(np.arange(E * R * E), (E, R, E)), axis=-1))
-    triples, known = everything[:25], everything[25 : 25 + num_known]
-    if known_targets:
-        known = np.concatenate([known, triples])
-    # Four values for ten entities: most targets are tied.
-    scores = rng.integers(0, 4, (E, R, E)) - 1.5
-    got, _, tied = counted_ranks(scores, triples, known, ties, num_queries=num_queries, num_targets=num_targets)
+    triples, known, scores, better, tied = counted_case(seed, num_known, known_targets, num_queries, num_targets)
+    got = ranking.ranks(better, tied, ties).reshape(2, -1)
     np.testing.assert_array_equal(got, brute_force_ranks(scores, triples, known, ties))
     assert tied.max() > 0
 
@@ -166,8 +173,8 @@ def test_rank_policies_by_hand():
 
 def test_a_constant_score_ranks_in_the_middle():
     triples = np.array([(0, 0, 1)])
-    run = partial(counted_ranks, np.zeros((E, R, E)), triples, triples)
-    assert {ties: float(run(ties)[0][TAIL, 0]) for ties in TIES} == {
+    better, tied = count(np.zeros((E, R, E)), triples, triples)
+    assert {ties: float(ranking.ranks(better, tied, ties)[TAIL]) for ties in TIES} == {
         'realistic': (1 + E) / 2,
         'optimistic': 1,
         'pessimistic': E,
