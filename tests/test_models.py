@@ -177,16 +177,30 @@ def test_a_graph_without_features_has_structure_alone(make_graph):
     np.testing.assert_allclose(got, np.sum(head * relation * tail, axis=-1), rtol=1e-4, atol=1e-6)
 
 
-def flops_of_a_step(graph, strategy):
-    config = Config(
-        data='in memory', strategy=strategy, batch_size=32, num_epochs=2, dim=32, num_negatives=1, marks='per_sample'
-    )
+def loop_and_start(graph, steps_per_epoch=2, **settings):
+    """(training loop, first state, data) of a graph in memory."""
+    config = Config(data='in memory', batch_size=32, dim=32, **settings)
     model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=True)
     known = KnownTriples.build(graph.train, num_entities=graph.num_entities, num_relations=graph.num_relations)
     data = TrainingData(Triple.from_rows(jnp.asarray(graph.train)), known, frozen_variables(graph))
-    loop = make_training_loop(model, config, steps_per_epoch=2)
-    compiled = loop.next_norms.lower(init_state(model, config, data), data).compile()
-    return compiled.cost_analysis()['flops']
+    return make_training_loop(model, config, steps_per_epoch), init_state(model, config, data), data
+
+
+def flops_of_a_step(graph, strategy):
+    loop, state, data = loop_and_start(graph, strategy=strategy, marks='per_sample')
+    return loop.next_norms.lower(state, data).compile().cost_analysis()['flops']
+
+
+def test_training_with_mans_t_switches_at_the_very_step(make_graph):
+    """Step 30 of 100 is the first normal one at a share of 0.3, whatever a rounded quotient says."""
+    graph = make_graph(0, num_entities=64, number=64)
+    graph = dataclasses.replace(graph, present=np.ones_like(graph.present))
+    loop, state, data = loop_and_start(graph, num_epochs=50, strategy='mans_t', share=0.3, with_replacement=True)
+    shares = []
+    for _ in range(20):
+        state = loop.train_steps(state, data, 2)
+        shares.append(float(state.totals['virtual_share']) / 2)
+    assert shares == [1.0] * 15 + [0.0] * 5
 
 
 @pytest.fixture
