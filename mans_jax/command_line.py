@@ -39,6 +39,11 @@ def run(main: Callable, required: Sequence[str] = ()) -> None:
 
 
 def _parse(arguments):
+    features = [a.partition('=')[0].lstrip('-') for a in arguments if re.match('--?config\\.features\\.', a)]
+    for name in features:
+        if features.count(name) > 1:
+            # Of a flag that comes twice the last counts, which here would leave a file out without a word.
+            sys.exit(_fail(f'--{name} is given {features.count(name)} times: a modality has one file'))
     for argument, following in zip(arguments, [*arguments[1:], ''], strict=True):
         name, equals, value = argument.partition('=')
         path = (value if equals else following).partition(':')[0]

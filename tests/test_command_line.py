@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from mans_jax import command_line
 from mans_jax.sampling import STRATEGIES
 from mans_jax.scoring import SCORES
 from tests.graphs import quick_programs, short_recipe, write_openke, write_recipe
@@ -382,3 +383,11 @@ def test_a_process_of_its_own_ends_the_same_way(recipe, folder, tmp_path, fault)
         'field': "--config.batchsize: the recipe has no such field; did you mean 'batch_size'?",
         'line': f'{folder}/train2id.txt, line 7: \'1 2\' is not three ids "head tail relation"',
     }[fault] == refusal(Done(done.returncode, done.stdout, done.stderr))
+
+
+def test_two_modalities_of_one_name_are_refused(capsys):
+    arguments = ['train', '--config=x.py', '--config.features.text=a.npy', '--config.features.text=b.npy']
+    with pytest.raises(SystemExit) as stop:
+        command_line._parse(arguments)
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == 'error: --config.features.text is given 2 times: a modality has one file\n'
