@@ -110,7 +110,7 @@ def _writable(workdir):
 
 
 def _prepare(config) -> Run:
-    graph, report = load_graph(config.data, config.features, splits=config.splits)
+    graph, report = load_graph(config.data, config.features, splits=config.splits, ratios=config.split_ratios)
     modalities = ', '.join(graph.modalities)
     logging.info('%s: %d entities seen through %s', graph.name, graph.num_entities, modalities)
     if report.line():
