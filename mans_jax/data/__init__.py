@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mans_jax.data import features as feature_files
-from mans_jax.data import labelled, lines, openke, synthetic
+from mans_jax.data import labelled, lines, openke, prepared, synthetic
 from mans_jax.data.ratios import split_by_ratios
 from mans_jax.data.splits import VARIANTS, SplitCounts, SplitReport
 from mans_jax.errors import InputError
@@ -36,8 +36,8 @@ def load_graph(
     Args:
         source: a folder with `entity2id.txt` and so on (OpenKE) or with `train`, `valid` and `test` as labelled
             triples (`labelled.FORMATS`: TSV, CSV, N-Triples); one such file, which is split by `ratios`; 'digits' for
-            the embedded graph; or 'synthetic:...' for a graph as in `synthetic.parse`. Text files may be compressed
-            (.gz, .zst).
+            the embedded graph; 'synthetic:...' for a graph as in `synthetic.parse`; 'tfds:NAME', or its folder, for a
+            published graph that `mans_jax.prepare` has prepared. Text files may be compressed (.gz, .zst).
         features: modality name to a file as in `features.read`; an empty value leaves the modality out. For 'digits'
             and synthetic graphs, 'embedded' instead of a file takes the feature of that name that they bring along.
         splits: 'clean' leaves out duplicate and leaked triples, 'published' only counts them; see `splits.VARIANTS`.
@@ -82,7 +82,9 @@ def _read_source(source: str, ratios, seed: int):
         return _read_digits()
     if source.startswith(synthetic.PREFIX):
         return _make_synthetic(source)
-    path = Path(source)
+    path = prepared.find(source) if source.startswith(prepared.PREFIX) else Path(source)
+    if prepared.is_prepared(path):
+        return *prepared.read(path), {}
     if path.is_dir():
         return path.resolve().name, *_read_folder(path), {}
     if not path.exists():
