@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mans_jax.data import lines
+from mans_jax.data.ratios import split_by_ratios
 from mans_jax.errors import InputError
 
 
@@ -14,7 +15,8 @@ def read(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...], dic
 
     A line is 'head relation tail', separated by spaces or tabs, with or without a ' .' at its end. Entities and
     relations are numbered in the order in which lines name them. Distinct triples are split 8 : 1 : 1, the same way
-    every time. See "MMKG: Multi-Modal Knowledge Graphs", Liu et al., 2019 (arXiv 1903.05485).
+    every time, and train names every entity. See "MMKG: Multi-Modal Knowledge Graphs", Liu et al., 2019 (arXiv
+    1903.05485).
 
     Args:
         path: the file.
@@ -29,18 +31,15 @@ def read(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...], dic
     path = Path(path)
     rows = [_labels(path, number, line) for number, line in enumerate(lines.read(path).splitlines(), start=1)]
     distinct = list(dict.fromkeys(rows))
-    if len(distinct) < 10:
-        raise InputError(f'{path}: {len(distinct)} distinct triples; a split 8 : 1 : 1 needs at least 10')
     entities = {
         label: i for i, label in enumerate(dict.fromkeys(e for head, _, tail in distinct for e in (head, tail)))
     }
     relations = {label: i for i, label in enumerate(dict.fromkeys(relation for _, relation, _ in distinct))}
-    ids = np.array([(entities[h], relations[r], entities[t]) for h, r, t in distinct], dtype=np.int32)
-    order = np.random.default_rng(0).permutation(len(ids))
-    tenth = len(ids) // 10
-    bounds = {'train': (2 * tenth, len(ids)), 'valid': (0, tenth), 'test': (tenth, 2 * tenth)}
-    # Within a split, the order of the file.
-    triples = {split: ids[np.sort(order[a:b])] for split, (a, b) in bounds.items()}
+    ids = [(entities[head], relations[relation], entities[tail]) for head, relation, tail in distinct]
+    try:
+        triples = split_by_ratios(np.array(ids, dtype=np.int32).reshape(-1, 3), (0.8, 0.1, 0.1))
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from None
     return tuple(entities), tuple(relations), triples
 
 
