@@ -122,11 +122,14 @@ def rotate(head: Vector, relation: Float[Array, '... half_D'], tail: Vector) -> 
 
 
 def unit(vectors: Vector) -> Vector:
-    """Vectors divided by their Euclidean norm, [..., D] to [..., D]; a zero vector stays zero, with a zero gradient."""
+    """Vectors divided by their Euclidean norm, [..., D] to [..., D].
+
+    A vector shorter than 1e-12, as an absent feature's is, becomes zero with a zero gradient.
+    """
     square = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
+    is_long = square > 1e-24
     # Both branches of a `where` are differentiated: without the inner one a zero row would have a NaN gradient.
-    inverse = 1 / jnp.sqrt(jnp.where(square > 0, square, 1))
-    return vectors * jnp.where(square > 0, inverse, 0)
+    return vectors * jnp.where(is_long, 1 / jnp.sqrt(jnp.where(is_long, square, 1)), 0)
 
 
 def _root(square):

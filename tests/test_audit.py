@@ -78,7 +78,7 @@ def test_json_without_a_file_is_all_of_stdout(tmp_path):
     ('arguments', 'message'),
     [
         ([], '--graph is missing'),
-        (['--graph=nowhere'], 'nowhere: no such folder'),
+        (['--graph=nowhere'], 'nowhere: no such file or folder'),
         (['--graph=digits', '--features=text'], '--features=text: not of the form NAME=FILE'),
         (['--graph=digits', '--features=a=x.npy', '--features=a=y.npy'], "--features=a=y.npy: 'a' is already x.npy"),
         (['--graph=leaking', '--features=text=wrong.npy'], 'wrong.npy: 29 rows for 30 entities'),
