@@ -88,7 +88,7 @@ def quick_programs(folder: Path, *, optimized: bool = False):
     """
     settings = {
         'jax_compilation_cache_dir': str(folder),
-        'jax_persistent_cache_min_compile_time_secs': 0.1,
+        'jax_persistent_cache_min_compile_time_secs': 0.3,
         'jax_persistent_cache_min_entry_size_bytes': 0,
         'jax_disable_most_optimizations': not optimized,
     }

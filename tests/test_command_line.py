@@ -27,6 +27,7 @@ ENVIRONMENT = {'PYTHONPATH': os.pathsep.join(filter(None, sys.path)), 'JAX_PLATF
 
 FORK_SERVER = """
 import json, os, resource, runpy, select, sys, traceback, warnings
+import jax
 import mans_jax.training
 from jax._src import xla_bridge
 
@@ -39,6 +40,8 @@ def run(arguments, largest_file, outputs):
         os.dup2(output, fd)
     sys.argv = ['mans_jax.train', *arguments]
     if largest_file is not None:
+        # The programs that are kept are not part of the test: they are only read.
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', 1e9)
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
     try:
         runpy.run_module('mans_jax.train', run_name='__main__', alter_sys=True)

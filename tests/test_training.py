@@ -244,7 +244,12 @@ class Child:
 
     def __init__(self, recipe, workdir):
         command = [sys.executable, '-m', 'mans_jax.train', f'--config={recipe}', f'--workdir={workdir}']
-        environment = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, sys.path))}
+        environment = {
+            **os.environ,
+            'PYTHONPATH': os.pathsep.join(filter(None, sys.path)),
+            # Who is killed shall only read the programs that others have kept.
+            'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '1e9',
+        }
         # Into files: a pipe that nobody reads would stop the child.
         self.output, self.errors = workdir.with_suffix('.out'), workdir.with_suffix('.err')
         with self.output.open('w') as output, self.errors.open('w') as errors:
