@@ -29,6 +29,14 @@ def _check_annotations():
 _check_annotations()
 
 
+def pytest_collection_modifyitems(items):
+    """Reports tests that need a GPU as skipped where there is none."""
+    if jax.default_backend() != 'gpu':
+        for item in items:
+            if item.get_closest_marker('gpu'):
+                item.add_marker(pytest.mark.skip(reason='needs a GPU: run it where jax.default_backend() is gpu'))
+
+
 @pytest.fixture(scope='session')
 def make_triples():
     """(seed, num_entities, num_relations, number) -> distinct random triples int32[N, 3], every relation used.
