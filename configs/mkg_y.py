@@ -5,7 +5,7 @@ The settings of the MANS paper for DB15K, with 400 batches an epoch.
     python -m mans_jax.train --config=configs/mkg_y.py:mans_a --config.data=FOLDER --config.features.text=FILE.npy \\
         --workdir=runs/mkg_y
 
-@@MKGY@@
+Neither time nor score is measured yet.
 """
 
 from mans_jax.config import default_config
