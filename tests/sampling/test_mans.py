@@ -236,7 +236,8 @@ def test_an_empty_view_is_enough_where_nothing_is_asked_for():
     case = Case()
     for name in ('normal', 'mans_v', 'mans_h'):
         sampler = STRATEGIES[name](case.base, case.replace.tolist(), None, **case.options())
-        sampler.sample((), jax.random.key(0), case.positives, View())
+        corruption, _ = sampler.sample((), jax.random.key(0), case.positives, View())
+        assert bool(corruption.virtual().any()) == (name != 'normal')
 
 
 def test_unknown_marks_are_refused():
