@@ -1,0 +1,119 @@
+"""Numeric facts to features: for each attribute a scaled value and whether there is one."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mans_jax.data import lines
+from mans_jax.errors import InputError
+
+_LITERAL = re.compile(r'"([^"]*)"(?:\^\^\S+)?')
+_DATE = re.compile(r'(-?\d{4,})-(\d\d)(?:-(\d\d))?(?:T\S*|Z)?')
+_DAYS = 365.2425
+
+_NORMAL_QUARTILES = 1.349
+"""The distance of the quartiles of a normal distribution, in standard deviations."""
+
+
+class NumericFeatures(NamedTuple):
+    """What numeric facts say of entities.
+
+    Attributes:
+        labels: the N entities that have a fact, in the order in which the file first names them.
+        values: float32[N, 2A]: A scaled values, 0 where an entity has none, then A times 1 where it has one and 0
+            where not.
+        attributes: the A attributes, in alphabetical order.
+        rare: the attributes that were left out, and how many entities each has.
+    """
+
+    labels: list[str]
+    values: np.ndarray
+    attributes: list[str]
+    rare: dict[str, int]
+
+
+def encode(path: Path, *, min_entities: int = 10) -> NumericFeatures:
+    """Reads facts (entity, attribute, value) and scales each attribute by itself.
+
+    A value x becomes asinh((x - median) / s), where s is the distance of the quartiles over 1.349, which for a normal
+    distribution is the standard deviation. Neither depends on outliers, and asinh, linear around 0 and logarithmic far
+    from it, keeps them apart without letting them dominate: a population of 10 million beside a median of 2,000.
+    Where half of the values are equal, s is the mean absolute deviation from the median. An entity that has several
+    values of an attribute has their median.
+
+    Args:
+        path: lines 'entity<TAB>attribute<TAB>value', or the same separated by spaces, with or without a ' .' at the
+            end; compressed or not. A value is a number, a date (which becomes a year with decimals), or either of them
+            as an RDF literal ("1.5"^^<type>).
+        min_entities: attributes that fewer entities have are left out.
+
+    Raises:
+        InputError: the file cannot be read, a line is malformed, or no attribute is left.
+    """
+    facts: dict[str, dict[str, list[float]]] = {}
+    labels: dict[str, int] = {}
+    for number, block in lines.blocks(path):
+        for i, line in enumerate(block.decode()[:-1].split('\n'), start=number):
+            entity, attribute, value = _parse(path, i, line)
+            labels.setdefault(entity, len(labels))
+            facts.setdefault(attribute, {}).setdefault(entity, []).append(value)
+    rare = {attribute: len(of) for attribute, of in sorted(facts.items()) if len(of) < min_entities}
+    attributes = sorted(facts.keys() - rare.keys())
+    if not attributes:
+        raise InputError(
+            f'{path}: no attribute of at least {min_entities} entities among {len(facts)}; lower --min_entities'
+        )
+    columns = [_column(facts[attribute], labels) for attribute in attributes]
+    scaled, present = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
+    kept = present.any(axis=1)
+    values = np.concatenate([scaled, present], axis=1, dtype=np.float32)[kept]
+    return NumericFeatures([x for x, keep in zip(labels, kept, strict=True) if keep], values, attributes, rare)
+
+
+def _column(values: Mapping[str, list[float]], labels: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """One attribute's scaled values float64[N] and presence bool[N]."""
+    rows = np.array([labels[entity] for entity in values])
+    medians = np.array([np.median(several) for several in values.values()])
+    scaled, present = np.zeros(len(labels)), np.zeros(len(labels), dtype=bool)
+    scaled[rows], present[rows] = scale(medians), True
+    return scaled, present
+
+
+def scale(values: np.ndarray) -> np.ndarray:
+    """asinh((x - median) / s) as `encode` describes it, float64[N]; zeros where all values are equal."""
+    centred = values - np.median(values)
+    low, high = np.quantile(centred, [0.25, 0.75])
+    spread = (high - low) / _NORMAL_QUARTILES or np.mean(np.abs(centred))
+    return np.arcsinh(centred / spread) if spread else np.zeros(len(values))
+
+
+def _parse(path: Path, number: int, line: str) -> tuple[str, str, float]:
+    cells = line.split('\t') if '\t' in line else line.split()
+    cells[-1:] = cells[-1].removesuffix(' .').rstrip(), *[]
+    if len(cells) == 4 and cells[-1] == '.':
+        cells.pop()
+    if len(cells) != 3 or not all(cells):
+        raise lines.error(path, number, f'{lines.quote(line)} is not "entity<TAB>attribute<TAB>value"')
+    value = parse_value(cells[2])
+    if value is None:
+        raise lines.error(path, number, f'{lines.quote(cells[2])} is neither a finite number nor a date; leave it out')
+    return cells[0], cells[1], value
+
+
+def parse_value(text: str) -> float | None:
+    """The number that a text says, of a date the year with decimals; None where it says neither."""
+    literal = _LITERAL.fullmatch(text)
+    text = literal[1] if literal else text
+    date = _DATE.fullmatch(text)
+    if date:
+        year, month, day = int(date[1]), int(date[2]), int(date[3] or 1)
+        # Calendars that differ by days do not matter to a feature: a month is a twelfth of a year.
+        return year + (month - 1) / 12 + (day - 1) / _DAYS if 1 <= month <= 12 and 1 <= day <= 31 else None
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if np.isfinite(value) and '_' not in text else None
