@@ -12,6 +12,7 @@ import ml_collections
 from mans_jax.data.ratios import check_ratios
 from mans_jax.errors import InputError
 from mans_jax.losses import LOSSES
+from mans_jax.models import ABSENT, LEFT_OUT
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.ranking import TIES
 from mans_jax.sampling import SAMPLERS, STRATEGIES
@@ -44,6 +45,9 @@ class Config:
     score: str = 'transe_l1'
     dim: int = 128
     normalize: bool = True
+    # What stands for a modality that an entity lacks: 'left_out' scores it by its others alone, on the same scale;
+    # 'learned' puts a learned vector in place, 'mean' the mean of the features.
+    absent: str = LEFT_OUT
 
     # Negatives.
     sampler: str = 'bernoulli'
@@ -51,6 +55,8 @@ class Config:
     strategy: str = 'normal'
     # beta: of the training (mans_t) or of the negatives (mans_h), the share that is virtual.
     share: float = 0.3
+    # Whether a virtual negative may take a modality from an entity that lacks it, or give one to such an entity.
+    exchange_absent: bool = False
     # How mans_a marks negatives ('count' or 'per_sample') and which ones it selects.
     marks: str = COUNT
     where_cross_is_closer: bool = True
@@ -120,6 +126,7 @@ _CHOICES = {
     'splits': (CLEAN, PUBLISHED),
     'protocol': (HONEST, REFERENCE),
     'score': SCORES,
+    'absent': ABSENT,
     'sampler': SAMPLERS,
     'strategy': STRATEGIES,
     'marks': (COUNT, PER_SAMPLE),
@@ -201,6 +208,8 @@ def check_resumable(config: Config, workdir: Path) -> None:
         before = dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f'{path}: cannot be read ({error}), so the run in {workdir} cannot be resumed') from None
+    # A field that has come since then had its default, whose meaning is always that of before.
+    before = {field.name: field.default for field in dataclasses.fields(Config) if field.name != 'features'} | before
     before = {name: tuple(value) if isinstance(value, list) else value for name, value in before.items()}
     now = dataclasses.asdict(config)
     for name in now:

@@ -18,6 +18,15 @@ PARAMS, FROZEN = 'params', 'frozen'
 """The model's variable collections: what is trained, and the features and their presence, which are not."""
 
 
+LEFT_OUT, LEARNED, MEAN = 'left_out', 'learned', 'mean'
+ABSENT = (LEFT_OUT, LEARNED, MEAN)
+"""What stands for a modality that an entity lacks: nothing, a learned vector, or the projected mean of the features.
+
+With 'left_out' the score has no terms of that modality and is brought to the scale of one that has them all, see
+`fusion.weights`. The two others give all entities without an image, say, the same one. Structure is never stood in for:
+no triple would train the vector.
+"""
+
 CANDIDATES_PER_BLOCK = 512
 """How many candidates are scored together: their columns at D=128 and M=2 then stay in a core's own cache."""
 
@@ -47,6 +56,7 @@ class MultiModalEmbedding(nn.Module):
         score: the score function.
         feature_widths: (modality name, F) of each modality but structure, in the graph's order.
         normalize: whether entity and relation vectors are divided by their Euclidean norm before they are scored.
+        absent: one of ABSENT.
     """
 
     num_entities: int
@@ -55,6 +65,7 @@ class MultiModalEmbedding(nn.Module):
     score: scoring.ScoreFunction
     feature_widths: tuple[tuple[str, int], ...] = ()
     normalize: bool = True
+    absent: str = LEFT_OUT
 
     def setup(self):
         """Declares the tables, one projection a feature, and the frozen arrays, which `frozen_variables` makes."""
@@ -74,15 +85,24 @@ class MultiModalEmbedding(nn.Module):
             )
             for name, width in self.feature_widths
         }
+        learned = self.feature_widths if self.absent == LEARNED else ()
+        self.stand_ins = {
+            name: self.param(f'{name}_absent', _uniform(self.dim**-0.5), (self.dim,)) for name, _ in learned
+        }
 
     def embed(self, entities: Int[Array, '...']) -> Views:
         """The entities' vectors by modality, Views[..., M, D]."""
+        present = self.get_variable(FROZEN, 'present')[entities]
         views = [self.entity[entities]]
-        for name, (kernel, bias) in self.projections.items():
+        for m, (name, (kernel, bias)) in enumerate(self.projections.items(), start=1):
             rows = self.get_variable(FROZEN, 'features')[name][entities]
-            views.append(jnp.einsum('...f,df->...d', rows, kernel) + bias)
-        vectors = jnp.stack(views, axis=-2)
-        return Views(self._scaled(vectors), self.get_variable(FROZEN, 'present')[entities])
+            vectors = jnp.einsum('...f,df->...d', rows, kernel) + bias
+            if name in self.stand_ins:
+                vectors = jnp.where(present[..., m, None], vectors, self.stand_ins[name])
+            views.append(vectors)
+        if self.absent != LEFT_OUT:
+            present = present.at[..., 1:].set(True)
+        return Views(self._scaled(jnp.stack(views, axis=-2)), present)
 
     def relations(self, relations: Int[Array, '...']) -> Float[Array, '... W']:
         """The relations' vectors, one for all modalities."""
@@ -164,13 +184,25 @@ class MultiModalEmbedding(nn.Module):
         return scoring.unit(vectors) if self.normalize else vectors
 
 
-def frozen_variables(graph: KnowledgeGraph) -> dict:
-    """The arrays of a graph that the model reads and never trains: features float32[E, F] and present bool[E, M]."""
-    features = {name: jnp.asarray(rows) for name, rows in graph.features.items()}
+def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT) -> dict:
+    """The arrays of a graph that the model reads and never trains: features float32[E, F] and present bool[E, M].
+
+    With `absent` 'mean', an entity without a feature has the mean of the others'; `present` tells them apart all the
+    same, for the samplers.
+    """
+    features = {}
+    for m, (name, rows) in enumerate(graph.features.items(), start=1):
+        has = graph.present[:, m]
+        if absent == MEAN and has.any():
+            # Added up in float64, whatever the order of the entities.
+            rows = np.where(has[:, None], rows, rows[has].mean(axis=0, dtype=np.float64)).astype(np.float32)
+        features[name] = jnp.asarray(rows)
     return {'features': features, 'present': jnp.asarray(graph.present)}
 
 
-def model_for(graph: KnowledgeGraph, score: scoring.ScoreFunction, *, dim: int, normalize: bool) -> MultiModalEmbedding:
+def model_for(
+    graph: KnowledgeGraph, score: scoring.ScoreFunction, *, dim: int, normalize: bool, absent: str = LEFT_OUT
+) -> MultiModalEmbedding:
     """The model of a graph's size and modalities."""
     return MultiModalEmbedding(
         num_entities=graph.num_entities,
@@ -179,6 +211,7 @@ def model_for(graph: KnowledgeGraph, score: scoring.ScoreFunction, *, dim: int, 
         score=score,
         feature_widths=tuple((name, rows.shape[1]) for name, rows in graph.features.items()),
         normalize=normalize,
+        absent=absent,
     )
 
 
@@ -190,7 +223,8 @@ def init_params(model: MultiModalEmbedding, key: Array) -> dict:
         key: a PRNG key.
 
     Returns:
-        {'entity': [E, D], 'relation': [R, W], '<modality>_kernel': [D, F], '<modality>_bias': [D]}, float32.
+        {'entity': [E, D], 'relation': [R, W], '<modality>_kernel': [D, F], '<modality>_bias': [D]}, float32; with
+        `absent` 'learned' also '<modality>_absent': [D].
     """
     # Reading any attribute runs `setup`, which declares every parameter.
     return model.init(key, method=lambda module: module.entity)[PARAMS]

@@ -9,21 +9,16 @@ import time
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import logging
 from tqdm import tqdm
 
 from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, check_resumable
-from mans_jax.data import load_graph
 from mans_jax.errors import InputError
-from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
-from mans_jax.models import MultiModalEmbedding, frozen_variables, model_for
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
-from mans_jax.scoring import SCORES
+from mans_jax.runs import check_graph, prepare_run
 from mans_jax.tasks.link_prediction import link_prediction_metrics, predict_links
-from mans_jax.training_step import TrainingData, TrainState, init_state, make_training_loop
+from mans_jax.training_step import TrainState, init_state, make_training_loop
 
 _STEPS_PER_CALL = 1000
 """At most so many steps run on the device before the host looks whether it should stop."""
@@ -48,23 +43,6 @@ class Progress:
     stale: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """The fixed parts of a run, made from its config."""
-
-    config: Config
-    graph: KnowledgeGraph
-    model: MultiModalEmbedding
-    data: TrainingData
-    known: KnownTriples
-    steps_per_epoch: int
-
-    @property
-    def total_steps(self) -> int:
-        """Steps from the first to the last."""
-        return self.steps_per_epoch * self.config.num_epochs
-
-
 def train_and_evaluate(config: Config, workdir) -> TrainState:
     """Trains, validates, saves and tests, going on from the last checkpoint in the workdir where there is one.
 
@@ -81,7 +59,7 @@ def train_and_evaluate(config: Config, workdir) -> TrainState:
         Interrupted: SIGTERM came; the state is saved.
     """
     workdir = _writable(Path(workdir))
-    run = _prepare(config)
+    run = prepare_run(config)
     with Checkpoints(workdir / 'checkpoints', keep_last=config.keep_checkpoints) as checkpoints:
         state, progress = _start_or_resume(run, workdir, checkpoints)
         write_text(workdir / 'config.json', config.to_json())
@@ -109,56 +87,15 @@ def _writable(workdir):
     return workdir
 
 
-def _prepare(config) -> Run:
-    graph, report = load_graph(config.data, config.features, splits=config.splits, ratios=config.split_ratios)
-    modalities = ', '.join(graph.modalities)
-    logging.info('%s: %d entities seen through %s', graph.name, graph.num_entities, modalities)
-    if report.line():
-        logging.warning('%s: %s', graph.name, report.line())
-    if config.batch_size > len(graph.train):
-        raise InputError(
-            f'config.batch_size is {config.batch_size}, but {graph.name} has only {len(graph.train)} train triples'
-        )
-    if config.strategy != 'normal' and not graph.features:
-        raise InputError(
-            f'config.strategy is {config.strategy!r}, but {config.data} is read without any modality beside '
-            f'structure: add one with --config.features.NAME=FILE, or set config.strategy to normal'
-        )
-    sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
-    known_in_train = KnownTriples.build(graph.train, **sizes)
-    if known_in_train.max_answers >= graph.num_entities:
-        raise InputError(
-            f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
-            f'that no negative can be drawn; leave that relation out'
-        )
-    return Run(
-        config=config,
-        graph=graph,
-        model=model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize),
-        data=TrainingData(
-            triples=Triple.from_rows(jnp.asarray(graph.train)),
-            known=known_in_train,
-            frozen=frozen_variables(graph),
-        ),
-        known=KnownTriples.build(np.concatenate([graph.train, graph.valid, graph.test]), **sizes),
-        steps_per_epoch=len(graph.train) // config.batch_size,
-    )
-
-
 def _start_or_resume(run, workdir, checkpoints) -> tuple[TrainState, Progress]:
     # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
     state = jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
-    checksum = run.graph.checksum()
     step = checkpoints.latest_step()
     if step is None:
-        return state, Progress(checksum)
+        return state, Progress(run.graph.checksum())
     check_resumable(run.config, workdir)
     progress = Progress(**checkpoints.read_record(step))
-    if progress.graph != checksum:
-        raise InputError(
-            f'config.data or config.features: the files are not those that the run in {workdir} began with '
-            f'(checksum {checksum[:12]}, then {progress.graph[:12]}): restore them, or choose another --workdir'
-        )
+    check_graph(run.graph, progress.graph, workdir)
     logging.info('resuming %s at step %d of %d', workdir, step, run.total_steps)
     return checkpoints.restore(step, state), progress
 

@@ -51,6 +51,8 @@ def make_sampler(config: Config, data: TrainingData) -> Sampler:
     base = SAMPLERS[config.sampler](data.known, config.num_negatives)
     present = data.frozen['present']
     replace = jnp.arange(present.shape[1]) > 0
+    if config.exchange_absent:
+        present = None
     options = {'share': config.share, 'marks': config.marks, 'where_cross_is_closer': config.where_cross_is_closer}
     return STRATEGIES[config.strategy](base, replace, present, **options)
 

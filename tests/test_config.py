@@ -168,10 +168,12 @@ CHANGED = {
     'score': 'distmult',
     'dim': 64,
     'normalize': False,
+    'absent': 'learned',
     'sampler': 'uniform',
     'num_negatives': 2,
     'strategy': 'mans_a',
     'share': 0.5,
+    'exchange_absent': True,
     'marks': 'per_sample',
     'where_cross_is_closer': False,
     'loss': 'softplus',
@@ -205,6 +207,20 @@ def test_a_resume_that_changes_a_fixed_field_is_refused_by_its_name(tmp_path, fi
 def test_a_resume_may_change_how_long_and_how_often(tmp_path, field):
     (tmp_path / 'config.json').write_text(BEFORE.to_json())
     check_resumable(dataclasses.replace(BEFORE, **{field: FREE[field]}), tmp_path)
+
+
+@pytest.mark.parametrize('field', FIELDS)
+def test_a_run_from_before_a_field_came_is_resumed_with_its_default(tmp_path, field):
+    before = {name: value for name, value in json.loads(BEFORE.to_json()).items() if name != field}
+    (tmp_path / 'config.json').write_text(json.dumps(before))
+    if field in ('data', 'features'):
+        # They have no default that a run could have had.
+        assert refusal(check_resumable, BEFORE, tmp_path).startswith(f'config.{field} is ')
+    else:
+        check_resumable(BEFORE, tmp_path)
+        if field in CHANGED:
+            after = dataclasses.replace(BEFORE, **{field: CHANGED[field]})
+            assert refusal(check_resumable, after, tmp_path).startswith(f'config.{field} is {CHANGED[field]!r}, but')
 
 
 @pytest.mark.parametrize('content', [None, '', '{"data": ', '[1, 2]', '3'])

@@ -26,9 +26,9 @@ def graph(make_graph):
     return make_graph(0, num_entities=CANDIDATES_PER_BLOCK + 18, num_relations=3, number=60)
 
 
-def model_and_variables(graph, name, normalize=True):
-    model = model_for(graph, SCORES[name], dim=DIM, normalize=normalize)
-    return model, {PARAMS: init_params(model, jax.random.key(0)), FROZEN: frozen_variables(graph)}
+def model_and_variables(graph, name, normalize=True, absent='left_out'):
+    model = model_for(graph, SCORES[name], dim=DIM, normalize=normalize, absent=absent)
+    return model, {PARAMS: init_params(model, jax.random.key(0)), FROZEN: frozen_variables(graph, absent)}
 
 
 def random_corruption(graph, num_positives, num_negatives, seed=0):
@@ -143,6 +143,69 @@ def test_an_absent_modality_is_not_trained_through_its_zeros(graph, name):
     assert all(np.any(gradient) for gradient in gradients.values())
     assert not np.all(graph.present[graph.train[:, [0, 2]], 0])
     assert not np.any(np.asarray(gradients['entity'])[~graph.present[:, 0]])
+
+
+def completed(graph, stand_in):
+    """The graph in which every entity has every feature, `stand_in(name)` where it had none."""
+    features = {
+        name: np.where(graph.present[:, [m]], rows, stand_in(name)).astype(np.float32)
+        for m, (name, rows) in enumerate(graph.features.items(), start=1)
+    }
+    present = graph.present | (np.arange(graph.present.shape[1]) > 0)
+    return dataclasses.replace(graph, features=features, present=present)
+
+
+def scores_of_all(model, variables, graph):
+    """Of each train triple's tail query with every entity, and of the triples themselves."""
+    triples = Triple.from_rows(jnp.asarray(graph.train))
+    queries = Queries(jnp.full(len(graph.train), TAIL), triples.head, triples.relation)
+
+    def score(variables):
+        candidates = model.apply(variables, method=model.candidates)
+        of_all = model.apply(variables, queries, candidates, method=model.score_candidates)
+        return of_all, model.apply(variables, triples, method=model.score_triples)
+
+    return jax.jit(score)(variables)
+
+
+def test_the_mean_of_a_feature_stands_for_an_absent_one(graph):
+    model, variables = model_and_variables(graph, 'transe_l1', absent='mean')
+    means = {name: rows[graph.present[:, m]].mean(0) for m, (name, rows) in enumerate(graph.features.items(), start=1)}
+    full = completed(graph, means.get)
+    as_if, _ = model_and_variables(full, 'transe_l1')
+    want = scores_of_all(as_if, {PARAMS: variables[PARAMS], FROZEN: frozen_variables(full)}, full)
+    got = scores_of_all(model, variables, graph)
+    for some, others in zip(got, want, strict=True):
+        np.testing.assert_allclose(some, others, rtol=1e-5)
+    # The samplers are told who has the feature, not who is given one.
+    np.testing.assert_array_equal(variables[FROZEN]['present'], graph.present)
+
+
+def test_a_learned_vector_stands_for_an_absent_feature(graph):
+    """Against a graph whose absent rows are such that their projection is that vector."""
+    model, variables = model_and_variables(graph, 'transe_l1', absent='learned')
+    params = dict(variables[PARAMS])
+    row = {name: np.random.default_rng(0).normal(size=rows.shape[1]) for name, rows in graph.features.items()}
+    for name in graph.features:
+        assert 0.2 * DIM**-0.5 < np.max(np.abs(params[f'{name}_absent'])) <= DIM**-0.5
+        params[f'{name}_absent'] = params[f'{name}_kernel'] @ row[name].astype(np.float32) + params[f'{name}_bias']
+    full = completed(graph, row.get)
+    as_if, _ = model_and_variables(full, 'transe_l1')
+    want = scores_of_all(as_if, {PARAMS: params, FROZEN: frozen_variables(full)}, full)
+    got = scores_of_all(model, {PARAMS: params, FROZEN: variables[FROZEN]}, graph)
+    for some, others in zip(got, want, strict=True):
+        np.testing.assert_allclose(some, others, rtol=1e-5)
+
+    def total(params):
+        return scores_of_all(model, {PARAMS: params, FROZEN: variables[FROZEN]}, graph)[1].sum()
+
+    gradients = jax.grad(total)(params)
+    assert all(np.any(gradients[f'{name}_absent']) for name in graph.features)
+
+
+def test_a_feature_that_nobody_has_has_no_mean(graph):
+    nobody = dataclasses.replace(graph, present=graph.present & (np.arange(3) != 1))
+    np.testing.assert_array_equal(frozen_variables(nobody, 'mean')['features']['image'], graph.features['image'])
 
 
 @every_score

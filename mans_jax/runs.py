@@ -1,0 +1,134 @@
+"""A run: what its config makes of a graph, and what its workdir keeps of the training."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from mans_jax.checkpoints import Checkpoints
+from mans_jax.config import Config, check_name
+from mans_jax.data import load_graph
+from mans_jax.errors import InputError
+from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
+from mans_jax.models import MultiModalEmbedding, frozen_variables, model_for
+from mans_jax.scoring import SCORES
+from mans_jax.training_step import TrainingData, TrainState, init_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The fixed parts of a run, made from its config."""
+
+    config: Config
+    graph: KnowledgeGraph
+    model: MultiModalEmbedding
+    data: TrainingData
+    known: KnownTriples
+    steps_per_epoch: int
+
+    @property
+    def total_steps(self) -> int:
+        """Steps from the first to the last."""
+        return self.steps_per_epoch * self.config.num_epochs
+
+
+def prepare_run(config: Config) -> Run:
+    """Reads the graph of a config and makes the model and the device's data.
+
+    Raises:
+        InputError: the files cannot be used, or the config does not fit them.
+    """
+    graph, report = load_graph(config.data, config.features, splits=config.splits, ratios=config.split_ratios)
+    modalities = ', '.join(graph.modalities)
+    logging.info('%s: %d entities seen through %s', graph.name, graph.num_entities, modalities)
+    if report.line():
+        logging.warning('%s: %s', graph.name, report.line())
+    if config.batch_size > len(graph.train):
+        raise InputError(
+            f'config.batch_size is {config.batch_size}, but {graph.name} has only {len(graph.train)} train triples'
+        )
+    if config.strategy != 'normal' and not graph.features:
+        raise InputError(
+            f'config.strategy is {config.strategy!r}, but {config.data} is read without any modality beside '
+            f'structure: add one with --config.features.NAME=FILE, or set config.strategy to normal'
+        )
+    sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
+    known_in_train = KnownTriples.build(graph.train, **sizes)
+    if known_in_train.max_answers >= graph.num_entities:
+        raise InputError(
+            f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
+            f'that no negative can be drawn; leave that relation out'
+        )
+    return Run(
+        config=config,
+        graph=graph,
+        model=model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize, absent=config.absent),
+        data=TrainingData(
+            triples=Triple.from_rows(jnp.asarray(graph.train)),
+            known=known_in_train,
+            frozen=frozen_variables(graph, config.absent),
+        ),
+        known=KnownTriples.build(np.concatenate([graph.train, graph.valid, graph.test]), **sizes),
+        steps_per_epoch=len(graph.train) // config.batch_size,
+    )
+
+
+def load_run(workdir) -> tuple[Run, TrainState]:
+    """A trained run as it was tested: its graph, model and the best state on valid, or the last one.
+
+    Args:
+        workdir: the folder of the run.
+
+    Raises:
+        InputError: there is no run or no whole checkpoint in it, it is a newer version's, or the files of its graph
+            are not those that it was trained on.
+    """
+    workdir = Path(workdir)
+    config = read_config(workdir)
+    with Checkpoints(workdir / 'checkpoints') as checkpoints:
+        step = checkpoints.best_step() if config.evaluate_every else None
+        step = checkpoints.latest_step() if step is None else step
+        if step is None:
+            raise InputError(f'{workdir}: no checkpoint of this run is there; train it first')
+        run = prepare_run(config)
+        check_graph(run.graph, checkpoints.read_record(step)['graph'], workdir)
+        like = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
+        return run, checkpoints.restore(step, like)
+
+
+def read_config(workdir: Path) -> Config:
+    """The config that a run was made with.
+
+    Raises:
+        InputError: the folder holds no run, or one of a newer version.
+    """
+    path = workdir / 'config.json'
+    try:
+        fields = dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise InputError(
+            f'{workdir}: no run in this folder, as it has no config.json; name the --workdir of one'
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f'{path}: cannot be read ({error})') from None
+    for name in fields:
+        check_name(str(path), name, [field.name for field in dataclasses.fields(Config)], kind='field')
+    return Config(**fields).validate()
+
+
+def check_graph(graph: KnowledgeGraph, checksum: str, workdir: Path) -> None:
+    """Refuses a graph that is not the one a run was trained on.
+
+    Raises:
+        InputError: its checksum is another.
+    """
+    found = graph.checksum()
+    if found != checksum:
+        raise InputError(
+            f'config.data or config.features: the files are not those that the run in {workdir} began with '
+            f'(checksum {found[:12]}, then {checksum[:12]}): restore them, or choose another --workdir'
+        )
