@@ -6,7 +6,6 @@ away, gaps. `--write_clean=DIR` writes the graph with a split that has neither d
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -32,7 +31,7 @@ _STDOUT = ('true', '-')
 
 def main(_) -> int:
     """Audits the graph, and writes what was asked for."""
-    graph, _ = load_graph(_GRAPH.value, parse_features(_FEATURES.value), splits='published')
+    graph, _ = load_graph(_GRAPH.value, command_line.parse_features(_FEATURES.value), splits='published')
     result = audit(graph)
     content = {**dataclasses.asdict(result), 'problems': [dataclasses.asdict(x) for x in problems(result)]}
     if _WRITE_CLEAN.value is not None:
@@ -47,23 +46,6 @@ def main(_) -> int:
     if 'clean' in content:
         print('\n' + _clean_line(content['clean']))
     return 0
-
-
-def parse_features(arguments: Sequence[str]) -> dict[str, str]:
-    """Modality name to file, from 'NAME=FILE' arguments.
-
-    Raises:
-        InputError: one is not of this form, or a name comes twice.
-    """
-    features = {}
-    for argument in arguments:
-        name, _, file = argument.partition('=')
-        if not name or not file:
-            raise InputError(f'--features={argument}: not of the form NAME=FILE')
-        if name in features:
-            raise InputError(f'--features={argument}: {name!r} is already {features[name]}; give each modality a name')
-        features[name] = file
-    return features
 
 
 def write_clean(graph: KnowledgeGraph, folder: str, *, seed: int) -> dict:

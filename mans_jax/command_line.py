@@ -38,6 +38,23 @@ def run(main: Callable, required: Sequence[str] = ()) -> None:
     app.run(guarded, flags_parser=_parse)
 
 
+def parse_features(arguments: Sequence[str]) -> dict[str, str]:
+    """Modality name to file, from 'NAME=FILE' arguments.
+
+    Raises:
+        InputError: one is not of this form, or a name comes twice.
+    """
+    features = {}
+    for argument in arguments:
+        name, _, file = argument.partition('=')
+        if not name or not file:
+            raise InputError(f'--features={argument}: not of the form NAME=FILE')
+        if name in features:
+            raise InputError(f'--features={argument}: {name!r} is already {features[name]}; give each modality a name')
+        features[name] = file
+    return features
+
+
 def _parse(arguments):
     features = [a.partition('=')[0].lstrip('-') for a in arguments if re.match('--?config\\.features\\.', a)]
     for name in features:

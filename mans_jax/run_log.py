@@ -76,6 +76,18 @@ def write_text(path: Path, text: str) -> None:
         raise _unwritable(path, error) from error
 
 
+def results_table(results: dict) -> str:
+    """The results of a run as a table of text, from the content of results.json."""
+    columns = {'mrr': '.4f', 'hits_at_1': '.4f', 'hits_at_3': '.4f', 'hits_at_10': '.4f', 'mean_rank': '.1f'}
+    lines = [' ' * 12 + ''.join(f'{name:>12}' for name in columns) + f'{"triples":>10}']
+    for split in ('valid', 'test'):
+        both = results[split]
+        for label, metrics in ((split, both), ('  head side', both['head']), ('  tail side', both['tail'])):
+            numbers = ''.join(f'{format(metrics[name], form):>12}' for name, form in columns.items())
+            lines.append(f'{label:12}{numbers}{both["triples"]:>10,}')
+    return '\n'.join(lines)
+
+
 def provenance(graph: KnowledgeGraph) -> dict:
     """What a run depends on besides its config: command, versions, code, data and machine."""
     device = jax.devices()[0]

@@ -37,7 +37,7 @@ class Run:
 
 
 def prepare_run(config: Config) -> Run:
-    """Reads the graph of a config and makes the model and the device's data.
+    """Reads the graph of a config and makes the run of it.
 
     Raises:
         InputError: the files cannot be used, or the config does not fit them.
@@ -47,6 +47,15 @@ def prepare_run(config: Config) -> Run:
     logging.info('%s: %d entities seen through %s', graph.name, graph.num_entities, modalities)
     if report.line():
         logging.warning('%s: %s', graph.name, report.line())
+    return make_run(config, graph)
+
+
+def make_run(config: Config, graph: KnowledgeGraph) -> Run:
+    """The model and the device's data for a graph.
+
+    Raises:
+        InputError: the config does not fit the graph.
+    """
     if config.batch_size > len(graph.train):
         raise InputError(
             f'config.batch_size is {config.batch_size}, but {graph.name} has only {len(graph.train)} train triples'

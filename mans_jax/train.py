@@ -23,6 +23,7 @@ def main(_) -> int:
     """Runs the recipe and prints a table of its results."""
     config = from_config_dict(_CONFIG.value)
     # Imported late: a mistyped flag is answered at once.
+    from mans_jax.run_log import results_table
     from mans_jax.training import Interrupted, train_and_evaluate
 
     try:
@@ -32,18 +33,6 @@ def main(_) -> int:
         return 128 + signal.SIGTERM
     print(results_table(json.loads((Path(_WORKDIR.value) / 'results.json').read_text())))
     return 0
-
-
-def results_table(results: dict) -> str:
-    """The results of a run as a table of text, from the content of results.json."""
-    columns = {'mrr': '.4f', 'hits_at_1': '.4f', 'hits_at_3': '.4f', 'hits_at_10': '.4f', 'mean_rank': '.1f'}
-    lines = [' ' * 12 + ''.join(f'{name:>12}' for name in columns) + f'{"triples":>10}']
-    for split in ('valid', 'test'):
-        both = results[split]
-        for label, metrics in ((split, both), ('  head side', both['head']), ('  tail side', both['tail'])):
-            numbers = ''.join(f'{format(metrics[name], form):>12}' for name, form in columns.items())
-            lines.append(f'{label:12}{numbers}{both["triples"]:>10,}')
-    return '\n'.join(lines)
 
 
 if __name__ == '__main__':

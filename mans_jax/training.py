@@ -16,7 +16,7 @@ from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, check_resumable
 from mans_jax.errors import InputError
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
-from mans_jax.runs import check_graph, prepare_run
+from mans_jax.runs import Run, check_graph, prepare_run
 from mans_jax.tasks.link_prediction import link_prediction_metrics, predict_links
 from mans_jax.training_step import TrainState, init_state, make_training_loop
 
@@ -58,7 +58,7 @@ def train_and_evaluate(config: Config, workdir) -> TrainState:
         InputError: the config, the data or the workdir cannot be used, or the training has diverged.
         Interrupted: SIGTERM came; the state is saved.
     """
-    workdir = _writable(Path(workdir))
+    workdir = writable(Path(workdir))
     run = prepare_run(config)
     with Checkpoints(workdir / 'checkpoints', keep_last=config.keep_checkpoints) as checkpoints:
         state, progress = _start_or_resume(run, workdir, checkpoints)
@@ -72,12 +72,13 @@ def train_and_evaluate(config: Config, workdir) -> TrainState:
             state = checkpoints.restore(best, state)
         results = {'step': int(state.step), 'ties': config.ties, 'splits': config.splits}
         for split in ('valid', 'test'):
-            results[split] = _evaluate(run, state, split)
+            results[split] = evaluate(run, state, split)
         write_json(workdir / 'results.json', results)
     return state
 
 
-def _writable(workdir):
+def writable(workdir: Path) -> Path:
+    """The folder of a run, made where it is missing, or an InputError where it cannot be written."""
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / '.write_test').touch()
@@ -155,7 +156,7 @@ def _validate_and_save(run, state, progress, checkpoints, log) -> float | None:
 
     mrr = None
     if due(config.evaluate_every):
-        metrics = _evaluate(run, state, 'valid')
+        metrics = evaluate(run, state, 'valid')
         log.write(step, epoch, 'valid', metrics)
         mrr = metrics['mrr']
         is_best = progress.best_mrr is None or mrr > progress.best_mrr
@@ -165,7 +166,8 @@ def _validate_and_save(run, state, progress, checkpoints, log) -> float | None:
     return mrr
 
 
-def _evaluate(run, state, split) -> dict:
+def evaluate(run: Run, state: TrainState, split: str) -> dict:
+    """Filtered link prediction on a split; metrics as `link_prediction_metrics` has them."""
     counts = predict_links(
         run.model,
         state.params,

@@ -1,7 +1,7 @@
 """Feature matrices of a graph's entities, from files of many formats."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import ml_dtypes
@@ -22,7 +22,9 @@ _ROWS = 1 << 14
 _NAMED = 3
 
 
-def read(path: str | os.PathLike, entities: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def read(
+    path: str | os.PathLike, entities: Sequence[str], passed_over: Collection[str] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """Reads the features of one modality.
 
     A file with labels, its own or in a text file beside it, has them in any order; a warning counts and names the
@@ -31,6 +33,7 @@ def read(path: str | os.PathLike, entities: Sequence[str]) -> tuple[np.ndarray, 
     Args:
         path: a file in one of `feature_files.FORMATS` with floats [N, F]; a row that holds a NaN anywhere is missing.
         entities: the E labels of the graph.
+        passed_over: labels that the file may have too, and that are not asked for.
 
     Returns:
         (features float32[E, F], present bool[E]); a missing row is all zeros and not present.
@@ -42,7 +45,7 @@ def read(path: str | os.PathLike, entities: Sequence[str]) -> tuple[np.ndarray, 
     path = Path(path)
     with open_features(path) as stored:
         _check_form(path, stored, len(entities))
-        ids = np.arange(len(entities)) if stored.labels is None else _match(path, stored, entities)
+        ids = np.arange(len(entities)) if stored.labels is None else _match(path, stored, entities, passed_over)
         features = np.zeros((len(entities), stored.values.shape[1]), dtype=np.float32)
         present = np.zeros(len(entities), dtype=bool)
         for start in range(0, len(ids), _ROWS):
@@ -68,7 +71,7 @@ def _check_form(path: Path, stored: Stored, num_entities: int) -> None:
         raise InputError(f'{stored.source}: {len(stored.labels)} labels for the {len(values)} rows of {path}')
 
 
-def _match(path: Path, stored: Stored, entities: Sequence[str]) -> np.ndarray:
+def _match(path: Path, stored: Stored, entities: Sequence[str], passed_over: Collection[str]) -> np.ndarray:
     """The entity id of each row, int64[N]; -1 where its label is no entity."""
     first = {}
     for row, label in enumerate(stored.labels):
@@ -77,7 +80,8 @@ def _match(path: Path, stored: Stored, entities: Sequence[str]) -> np.ndarray:
             raise InputError(f'{stored.source}: label {lines.quote(label)} twice, in {where}; keep one')
     id_of = {label: i for i, label in enumerate(entities)}
     ids = np.fromiter((id_of.get(label, -1) for label in stored.labels), dtype=np.int64, count=len(stored.labels))
-    unknown = [label for label, i in zip(stored.labels, ids, strict=True) if i < 0]
+    expected = {*id_of, *passed_over}
+    unknown = [label for label in stored.labels if label not in expected]
     if len(unknown) == len(ids):
         example = f'the file has {_name(unknown)}; the graph has {_name(entities)}'
         raise InputError(f"{path}: none of its {len(ids)} labels is an entity, so it is another graph's: {example}")
