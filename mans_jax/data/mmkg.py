@@ -1,6 +1,8 @@
-"""The MMKG collection: one file of labelled triples a graph, without a split."""
+"""The MMKG collection: one file of labelled triples a graph, without a split, and what it adds to its entities."""
 
+import math
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,12 @@ import numpy as np
 from mans_jax.data import lines
 from mans_jax.data.ratios import split_by_ratios
 from mans_jax.errors import InputError
+
+_NUMERIC_LINE = re.compile(r'(\S+)[ \t]+(\S+)[ \t]+(\S+)(?: \.)?')
+_SAME_AS_LINE = re.compile(r'(?P<other>\S+)[ \t]+<SameAs>[ \t]+(?P<entity>\S+)(?: \.)?')
+_LITERAL = re.compile(r'"([^"]*)"(?:\^\^<[^>]*>)?')
+_DECIMAL = re.compile(r'[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?')
+_DATE = re.compile(r'(-?[0-9]{1,6})-([0-9]{2}|##)-([0-9]{2}|##)')
 
 
 def read(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, np.ndarray]]:
@@ -52,3 +60,94 @@ def _labels(path: Path, number: int, line: str) -> tuple[str, str, str]:
             path, number, f'{lines.quote(line)} is not "head relation tail", with or without a final " ."'
         )
     return tuple(labels)
+
+
+def read_numeric(path: str | os.PathLike) -> tuple[list[tuple[str, str, float]], list[tuple[int, str]]]:
+    """Reads a file of numeric facts, `..._NumericalTriples.txt`.
+
+    A line is 'entity attribute value', separated by tabs or spaces, with or without a ' .' at its end; a value may be a
+    literal of N-Triples, '"1946-05-16"^^<http://www.w3.org/2001/XMLSchema#date>'. The number of a date is its year,
+    then month and day behind the point, 1946.0516, as YAGO15K has it where it has numbers; '##' for a month or day that
+    nobody knows is 00.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (facts, others): (entity, attribute, value) of each line; and (line number, value as it stands) of those whose
+        value is neither a finite number nor a date, such as '19##-##-##', which are in no fact.
+
+    Raises:
+        InputError: the file is missing, or a line has not three parts.
+    """
+    path = Path(path)
+    facts, others = [], []
+    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+        match = _NUMERIC_LINE.fullmatch(line)
+        if match is None:
+            raise lines.error(
+                path, number, f'{lines.quote(line)} is not "entity attribute value", with or without a final " ."'
+            )
+        entity, attribute, text = match.groups()
+        value = _number(text)
+        if value is None:
+            others.append((number, text))
+        else:
+            facts.append((entity, attribute, value))
+    return facts, others
+
+
+def read_images(path: str | os.PathLike) -> list[tuple[str, str]]:
+    """Reads an image index, `..._ImageIndex.txt`: lines 'entity<TAB>image', where image names a file or a vector.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (entity, image) of each line; an entity may have several.
+
+    Raises:
+        InputError: the file is missing, or a line is malformed.
+    """
+    path = Path(path)
+    pairs = []
+    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+        pair = tuple(line.split('\t'))
+        if len(pair) != 2 or not all(pair):
+            raise lines.error(path, number, f'{lines.quote(line)} is not "entity<TAB>image"')
+        pairs.append(pair)
+    return pairs
+
+
+def read_same_as(path: str | os.PathLike) -> list[tuple[str, str]]:
+    """Reads links to FB15K, `..._SameAsLink.txt`: lines 'freebase_id <SameAs> entity .'.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (entity, Freebase id) of each line; an entity may have several ids.
+
+    Raises:
+        InputError: the file is missing, or a line is malformed.
+    """
+    path = Path(path)
+    pairs = []
+    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+        match = _SAME_AS_LINE.fullmatch(line)
+        if match is None:
+            raise lines.error(path, number, f'{lines.quote(line)} is not "freebase_id <SameAs> entity ."')
+        pairs.append((match['entity'], match['other']))
+    return pairs
+
+
+def _number(text: str) -> float | None:
+    literal = _LITERAL.fullmatch(text)
+    text = literal[1] if literal else text
+    date = _DATE.fullmatch(text)
+    if date:
+        year, month, day = (int(part.replace('#', '0')) for part in date.groups())
+        # Rounded, so that 1940-07-17 is 1940.0717 to the last bit.
+        return round(year + (100 * month + day) / 10_000, 4)
+    value = float(text) if _DECIMAL.fullmatch(text) else math.inf
+    return value if math.isfinite(value) else None

@@ -105,9 +105,13 @@ def fetch(name: str, folder: str | Path) -> Path:
 
 
 def unlike(name: str, folder: str | Path) -> list[str]:
-    """The files of a folder, of those that the graph is read from, whose checksum is not the published one."""
+    """The files of a folder, of the graph and of the facts that are there, whose checksum is not the published one."""
+    graph = find(name)
+    there = {file: source for file, source in graph.facts.items() if (Path(folder) / file).is_file()}
     return [
-        file for file, source in find(name).files.items() if not download.matches(Path(folder) / file, source.checksum)
+        file
+        for file, source in (graph.files | there).items()
+        if not download.matches(Path(folder) / file, source.checksum)
     ]
 
 

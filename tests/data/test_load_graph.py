@@ -137,7 +137,8 @@ def test_embedded_features_that_do_not_exist_are_refused(tmp_path, digits):
     ('source', 'message'),
     [
         ('', '^data: no graph given'),
-        ('{folder}/absent', '/absent: no such file or folder; '),
+        ('{folder}/absent', "/absent: no such file or folder; .*, 'digits', 'synthetic:...' or 'tfds:NAME'$"),
+        ('fb15k', '^fb15k: .*; the published graph is tfds:fb15k, once mans_jax.prepare has prepared it$'),
         ('{folder}/file', '/file: the ending tells no format of triples; '),
         ('{folder}/empty', r'/empty: no graph in this folder; looked for entity2id\.txt .* train\.tsv, train\.txt'),
     ],
