@@ -49,7 +49,8 @@ def _print_facts(name: str, folder: Path) -> None:
         for table, (_, counts) in tables.items():
             print(f'  {facts.describe(table, counts)}')
     elif files:
-        print(f'no facts about its entities: {", ".join(files)} did not stand beside its files')
+        cure = f'add them, delete {folder} and prepare it again'
+        print(f'no facts about its entities: {", ".join(files)} did not stand beside its files; {cure}')
 
 
 def prepare(dataset: str, source: str | os.PathLike | None = None, data_dir: str | os.PathLike | None = None) -> Path:
@@ -71,6 +72,8 @@ def prepare(dataset: str, source: str | os.PathLike | None = None, data_dir: str
     published.find(dataset)
     data_dir = Path(data_dir or prepared.default_data_dir())
     with tempfile.TemporaryDirectory() as temporary:
+        if source == '':
+            raise InputError('--source is empty; name a folder or an archive, or leave it out to download the graph')
         if source is None:
             folder = published.fetch(dataset, data_dir / 'downloads' / dataset)
         elif Path(source).is_file():

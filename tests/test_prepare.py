@@ -90,8 +90,12 @@ def test_a_source_without_facts_says_what_it_lacks(run, source_with_facts, tmp_p
         path.unlink()
     done = run('-m', 'mans_jax.prepare', '--dataset=db15k', f'--source={folder}')
     names = 'DB15K_NumericalTriples.txt, DB15K_ImageIndex.txt, DB15K_SameAsLink.txt'
-    assert done.stdout.splitlines()[1] == f'no facts about its entities: {names} did not stand beside its files'
-    assert prepared.facts(prepared.locate('db15k', tmp_path / 'default')) == {}
+    made = prepared.locate('db15k', tmp_path / 'default')
+    cure = f'add them, delete {made} and prepare it again'
+    assert done.stdout.splitlines()[1] == (
+        f'no facts about its entities: {names} did not stand beside its files; {cure}'
+    )
+    assert prepared.facts(made) == {}
 
 
 def test_facts_that_are_none_leave_nothing(run, source_with_facts, tmp_path):

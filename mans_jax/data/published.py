@@ -80,7 +80,8 @@ def read(name: str, folder: str | Path) -> tuple[Labels, Labels, dict[str, np.nd
     found = (len(entities), len(relations), *(len(triples[split]) for split in ('train', 'valid', 'test')))
     if found != graph.counts:
         what = 'entities, relations, train, valid and test triples'
-        cure = 'give its folder, or load this one by its own name without preparing it'
+        own = next((other for other, published in GRAPHS.items() if published.counts == found), None)
+        cure = f'it is {own}' if own else 'give its folder, or load this one by its own name without preparing it'
         raise InputError(f'{folder}: {_list(found)} {what}, but {name} has {_list(graph.counts)}; {cure}')
     return entities, relations, triples
 

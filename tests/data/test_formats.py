@@ -102,6 +102,12 @@ def test_csv_keeps_tabs_commas_and_quotes(tmp_path_factory, rows):
         ('x.tsv', b'tail\thead\trelation\na\tr\tb\na\tr\n', r"line 3: 'a\tr' has 2 columns separated by tabs"),
         ('x.tsv', b'a\tb\tr\tc\n', r"line 1: 'a\tb\tr\tc' has 4 columns separated by tabs"),
         ('x.nt', b'<http://a> <http://r> <http://b> .\n<http://a> b c .\n', 'line 2: not a statement of N-Triples'),
+        (
+            'x.nt',
+            b'<http://a> <http://r> <http://b> .\n<http://a> <http://r>\n',
+            'line 2: not a statement of N-Triples',
+        ),
+        ('x.nt', b'<http://a> <http://r> <http://b>\n' * 2, 'line 1: not a statement of N-Triples'),
         ('x.nt', b'<http://a> <http://r> "text" .\n', 'no triple'),
         ('x.nt', b'<http://a> <http://r> <http://\xff> .\n', 'line 1: not a statement of N-Triples'),
     ],
