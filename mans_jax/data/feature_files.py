@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from mans_jax.data import lines
+from mans_jax.data import lines, mmkg
 from mans_jax.data.extras import import_for
 from mans_jax.errors import InputError
 
@@ -39,7 +39,8 @@ def open_features(path: Path) -> Iterator[Stored]:
     Args:
         path: a file in one of `FORMATS`. One that holds named arrays has one matrix, or one named 'features' among
             others, and perhaps 'labels'; or one vector an entity, named by its label. Labels may also stand, one a
-            line, beside the file: in STEM.labels.txt for STEM.npy, or in labels.txt for all of a folder.
+            line, beside the file: in STEM.labels.txt for STEM.npy, or in labels.txt for all of a folder. Vectors of
+            images as MMKG has them, X_ImageData.h5, need X_ImageIndex.txt beside them, which tells whose they are.
 
     Raises:
         InputError: the file cannot be read, is not of the format that its ending says, or holds something else.
@@ -58,11 +59,26 @@ def open_features(path: Path) -> Iterator[Stored]:
         raise InputError(f'{path}: cannot be read ({error.strerror})') from None
     with contextlib.ExitStack() as stack:
         stored = opener(path, stack)
+        if path.stem.endswith(_OF_IMAGES) and stored.labels is not None:
+            stored = _of_entities(path, stored)
         if stored.labels is None:
             labels = lines.find(path.parent, [f'{path.stem}.labels.txt']) or lines.find(path.parent, ['labels.txt'])
             if labels:
                 stored = stored._replace(labels=lines.read(labels)[:-1].split('\n'), source=labels)
         yield stored
+
+
+_OF_IMAGES = '_ImageData'
+
+
+def _of_entities(path: Path, stored: Stored) -> Stored:
+    """Vectors that images name, by entity."""
+    name = f'{path.stem.removesuffix(_OF_IMAGES)}_ImageIndex.txt'
+    index = lines.find(path.parent, [name])
+    if index is None:
+        raise InputError(f'{path}: its vectors are those of images; put {name}, lines "entity<TAB>image", beside it')
+    labels, values = mmkg.pool_images(path, stored.labels, stored.values, mmkg.read_images(index))
+    return Stored(values, labels, path)
 
 
 def _open_npy(path, _) -> Stored:
@@ -224,8 +240,9 @@ def _from_arrays(path: Path, arrays: Mapping[str, Any]) -> Stored:
     matrices = [name for name, array in arrays.items() if array.ndim == 2]
     if 'features' in arrays or len(arrays) == 1 == len(matrices):
         return Stored(arrays.get('features', arrays[next(iter(arrays))]), labels, path)
-    if arrays and labels is None and all(array.ndim == 1 for array in arrays.values()):
-        return Stored(_stack(path, [array[:] for array in arrays.values()], list(arrays)), list(arrays), path)
+    if arrays and labels is None and all(array.ndim == 1 or array.shape[:-1] == (1,) for array in arrays.values()):
+        vectors = [array[:].reshape(-1) for array in arrays.values()]
+        return Stored(_stack(path, vectors, list(arrays)), list(arrays), path)
     names = ', '.join(list(arrays)[:5]) or 'none'
     raise InputError(f"{path}: cannot tell which array is meant (it has: {names}); name the matrix 'features'")
 

@@ -3,9 +3,11 @@
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from mans_jax.data import lines
 from mans_jax.data.ratios import split_by_ratios
@@ -117,6 +119,39 @@ def read_images(path: str | os.PathLike) -> list[tuple[str, str]]:
             raise lines.error(path, number, f'{lines.quote(line)} is not "entity<TAB>image"')
         pairs.append(pair)
     return pairs
+
+
+def pool_images(
+    path: Path, images: Sequence[str], vectors: np.ndarray, pairs: Sequence[tuple[str, str]]
+) -> tuple[list[str], np.ndarray]:
+    """Vectors of images to vectors of entities, `..._ImageData.h5`: the mean where an entity has several images.
+
+    Args:
+        path: the file of the vectors, for errors.
+        images: the name of each of N images.
+        vectors: float[N, F].
+        pairs: as `read_images` returns them.
+
+    Returns:
+        (entities, float32[M, F]), those that have a vector; a warning counts the images that are no entity's.
+
+    Raises:
+        InputError: no image is in the index.
+    """
+    row_of = {image: row for row, image in enumerate(images)}
+    rows_of, unnamed = {}, row_of.keys() - {image for _, image in pairs}
+    for entity, image in pairs:
+        if image in row_of:
+            rows_of.setdefault(entity, []).append(row_of[image])
+    if not rows_of:
+        example = f'it has {lines.quote(images[0])}, the index {lines.quote(pairs[0][1] if pairs else "")}'
+        raise InputError(f"{path}: none of its images is in the index beside it ({example}); give the graph's own")
+    if unnamed:
+        message = '%s: %d of %d images are not in the index and left out: %s'
+        logging.warning(message, path, len(unnamed), len(images), lines.quote(min(unnamed)))
+    # Summed up in float32: the mean of two float16 may not exist in float16.
+    pooled = [vectors[rows].mean(axis=0, dtype=np.float32) for rows in rows_of.values()]
+    return list(rows_of), np.stack(pooled)
 
 
 def read_same_as(path: str | os.PathLike) -> list[tuple[str, str]]:

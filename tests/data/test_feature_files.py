@@ -260,6 +260,29 @@ def test_tensors_of_torch(tmp_path, zipped):
         assert 'it is cut off, damaged or no file of torch.save' in refusal(path)
 
 
+@pytest.mark.parametrize('shape', [(3,), (1, 3)])
+def test_vectors_of_images_as_mmkg_has_them(tmp_path, caplog, shape):
+    path = tmp_path / 'DB15K_ImageData.h5'
+    with h5py.File(path, 'w') as file:
+        for number, row in enumerate([[1, 2, 3], [3, 2, 1], [5, 5, 5], [9, 9, 9]], start=1):
+            file[f'DBIMG0000{number}'] = np.array(row, np.float16).reshape(shape)
+    need = f'{path}: its vectors are those of images; put DB15K_ImageIndex.txt, lines "entity<TAB>image", beside it'
+    assert refusal(path) == need
+    # One entity has two images, one has an image without a vector, one vector belongs to nobody.
+    index = [('é', 3), ('a', 1), ('last', 7), ('a', 2)]
+    text = ''.join(f'{entity}\tDBIMG0000{number}\n' for entity, number in index)
+    (tmp_path / 'DB15K_ImageIndex.txt').write_text(text, encoding='utf-8')
+    matrix, present = features.read(path, ENTITIES)
+    assert present.tolist() == [True, False, True, False, False]
+    assert matrix[:3].tolist() == [[2, 2, 2], [0, 0, 0], [5, 5, 5]]
+    assert f"{path}: 1 of 4 images are not in the index and left out: 'DBIMG00004'" in caplog.text
+    assert "3 of 5 entities have no row: 'b\\tc', 'שלום', 'last'" in caplog.text
+    (tmp_path / 'DB15K_ImageIndex.txt').write_text('a\tFBIMG00001\n')
+    example = "it has 'DBIMG00001', the index 'FBIMG00001'"
+    cure = "give the graph's own"
+    assert refusal(path) == f'{path}: none of its images is in the index beside it ({example}); {cure}'
+
+
 def external_link(file):
     file['features'] = h5py.ExternalLink('other.h5', 'x')
 
