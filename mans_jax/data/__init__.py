@@ -89,6 +89,8 @@ def _read_source(source: str, ratios, seed: int):
         return path.resolve().name, *_read_folder(path), {}
     if not path.exists():
         raise _nothing_there(source)
+    if '2id.txt' in path.name:
+        raise InputError(f'{source}: a file of an OpenKE folder, without labels; name the folder, {path.parent}')
     entities, relations, rows = labelled.read_file(path)
     return path.name.partition('.')[0], entities, relations, _split(source, rows, ratios, seed), {}
 

@@ -13,7 +13,7 @@ from mans_jax.data import lines
 from mans_jax.data.ratios import split_by_ratios
 from mans_jax.errors import InputError
 
-_NUMERIC_LINE = re.compile(r'(\S+)[ \t]+(\S+)[ \t]+(\S+)(?: \.)?')
+_NUMERIC_LINE = re.compile(r'(\S+)[ \t]+(\S+)[ \t]+("[^"]*"\S*|\S+)(?: \.)?')
 _SAME_AS_LINE = re.compile(r'(?P<other>\S+)[ \t]+<SameAs>[ \t]+(?P<entity>\S+)(?: \.)?')
 _LITERAL = re.compile(r'"([^"]*)"(?:\^\^<[^>]*>)?')
 _DECIMAL = re.compile(r'[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?')

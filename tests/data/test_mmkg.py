@@ -80,6 +80,7 @@ NUMERIC = """/m/06rf7\t<http://rdf.freebase.com/ns/location.location.area>\t1576
 /m/x\t<a>\t1e999
 /m/x\t<a>\tnan
 /m/é\t<a>\t-2.5e-3
+/m/x <a> "12 or 13"^^<http://w3.org/string> .
 """
 
 
@@ -89,7 +90,12 @@ def test_numeric_facts_in_the_forms_of_all_three_graphs(tmp_path):
     assert [fact[2] for fact in facts] == [15763.18, 14000, -0.37, 1946.0516, 1940.0717, 2000, -752.9579, -0.0025]
     assert facts[0] == ('/m/06rf7', '<http://rdf.freebase.com/ns/location.location.area>', 15763.18)
     assert facts[1][:2] == (DBPEDIA.format('Caen'), '<http://dbpedia.org/ontology/postalCode>')
-    assert others == [(8, '"19##-##-##"^^<http://w3.org/date>'), (9, '1e999'), (10, 'nan')]
+    assert others == [
+        (8, '"19##-##-##"^^<http://w3.org/date>'),
+        (9, '1e999'),
+        (10, 'nan'),
+        (12, '"12 or 13"^^<http://w3.org/string>'),
+    ]
 
 
 def test_image_index_and_links(tmp_path):
