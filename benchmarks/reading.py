@@ -4,8 +4,8 @@
 
 FOLDER is FB15K-237 in OpenKE form; without it a random graph of its size is written, whose audit finds less. The file
 of labelled triples is random too and always the same: labels as long as DBpedia's, a million entities, of which a
-few are named often. pandas and polars read the same files in the same run, as far as they are installed: a table and
-integer codes of its labels, by the shortest way that their manuals show; neither names the line that is wrong.
+few are named often. pandas and polars read the same files in the same run, as far as they are installed: a table, then
+integer codes of its labels, all heads numbered before all tails.
 
 Every reader is a process of its own, so that its peak memory is its own, and they take turns.
 """

@@ -298,7 +298,7 @@ SOURCES = {
             f'FILE: member {member!r} leaves the folder; nothing was extracted',
         )
         for form in ('.zip', '.tar.gz')
-        for member in ('../entity2id.txt', '/tmp/entity2id.txt', 'mkg-y/../../entity2id.txt')
+        for member in ('../entity2id.txt', '/etc/entity2id.txt', 'mkg-y/../../entity2id.txt')
     },
 }
 
