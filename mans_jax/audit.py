@@ -14,12 +14,23 @@ from mans_jax import command_line
 from mans_jax.data import load_graph, openke
 from mans_jax.data.audit import audit
 from mans_jax.data.audit_report import problems, table
+from mans_jax.data.feature_files import FORMATS
 from mans_jax.data.resplit import resplit
 from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph
 
-_GRAPH = flags.DEFINE_string('graph', None, "A folder in OpenKE or TSV form, or 'digits'.")
-_FEATURES = flags.DEFINE_multi_string('features', [], 'A modality as NAME=FILE, a .npy file; give it once for each.')
+_GRAPH = flags.DEFINE_string(
+    'graph',
+    None,
+    "A folder in OpenKE form or with train, valid and test as labelled triples, one file of these, 'digits', "
+    "'synthetic:entities=1000,triples=5000', or 'tfds:NAME' for one that mans_jax.prepare has prepared.",
+)
+_FEATURES = flags.DEFINE_multi_string(
+    'features',
+    [],
+    f'A modality as NAME=FILE ({", ".join(FORMATS)}), or NAME=embedded for one that the graph brings along; give it '
+    'once for each.',
+)
 _JSON = flags.DEFINE_string('json', None, "The file to write all numbers to; without one, or '-', to stdout.")
 _WRITE_CLEAN = flags.DEFINE_string('write_clean', None, 'The new folder to write the cleaned graph to, as OpenKE.')
 _SEED = flags.DEFINE_integer('seed', 0, 'What draws the valid split of --write_clean.', lower_bound=0)

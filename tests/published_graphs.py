@@ -7,13 +7,14 @@ import numpy as np
 from mans_jax.data.published import GRAPHS
 
 
-def write_like(name: str, folder: Path, seed: int = 0) -> Path:
+def write_like(name: str, folder: Path, seed: int = 0, label: str = '{what} «{i}»') -> Path:
     """Writes an OpenKE folder with as many entities, relations and triples as a published graph, and random ids.
 
     Args:
         name: one of `published.GRAPHS` that has counts.
         folder: made where it is missing.
         seed: of the triples.
+        label: how an entity or relation is called, by what it is and its id.
 
     Returns:
         `folder`.
@@ -22,7 +23,7 @@ def write_like(name: str, folder: Path, seed: int = 0) -> Path:
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     for what, number in (('entity', entities), ('relation', relations)):
-        labels = ''.join(f'{what} «{i}» {i}\n' for i in range(number))
+        labels = ''.join(f'{label.format(what=what, i=i)} {i}\n' for i in range(number))
         (folder / f'{what}2id.txt').write_text(f'{number}\n{labels}', encoding='utf-8')
     for split, number in zip(('train', 'valid', 'test'), splits, strict=True):
         rows = rng.integers(0, [entities, entities, relations], size=(number, 3))

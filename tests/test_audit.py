@@ -11,6 +11,8 @@ import pytest
 
 from mans_jax.data import load_graph
 from mans_jax.data.audit import audit
+from mans_jax.prepare import prepare
+from tests.published_graphs import write_like
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,6 +74,23 @@ def test_json_without_a_file_is_all_of_stdout(tmp_path):
     assert content['entities'] == 1807
     assert [modality['name'] for modality in content['modalities']] == ['structure', 'pixels']
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_by_name(tmp_path, monkeypatch):
+    prepare('mkg_y', write_like('mkg_y', tmp_path / 'source'), tmp_path / 'data')
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'data'))
+    done = run('--graph=tfds:mkg_y', f'--write_clean={tmp_path / "clean"}', cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout.startswith('mkg_y: 15,000 entities, 28 relations')
+    assert load_graph(tmp_path / 'clean')[0].entities == load_graph('tfds:mkg_y')[0].entities
+    name = 'synthetic:entities=200,relations=3,triples=150,modalities=1'
+    done = run(f'--graph={name}', '--features=view=embedded', '--json', cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == ("error: features.view: 'embedded' names no feature (embedded here: view_1); give a file\n")
+    done = run(f'--graph={name}', '--features=view_1=embedded', '--json', cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, '')
+    content = json.loads(done.stdout)
+    assert (content['entities'], content['modalities'][1]['name']) == (200, 'view_1')
 
 
 @pytest.mark.parametrize(

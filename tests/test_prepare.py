@@ -44,9 +44,68 @@ def test_prepare_ends_with_what_it_made_and_how_to_use_it(run, source, tmp_path)
     assert done.returncode == 0, done.stderr
     sizes = '15,000 entities, 28 relations, 21,310 train, 2,665 valid, 2,663 test triples'
     assert done.stdout.splitlines()[-2:] == [f'mkg_y: {sizes}', 'use it with --config.data=tfds:mkg_y']
-    assert f'warning: {source}: not byte for byte as published: entity2id.txt, relation2id.txt, ' in done.stderr
+    # Nothing of what TensorFlow Datasets says by itself.
+    said = 'entity2id.txt, relation2id.txt, train2id.txt, valid2id.txt, test2id.txt'
+    assert done.stderr == f'warning: {source}: not byte for byte as published: {said}\n'
+    assert len(done.stdout.splitlines()) == 2
     load = "from mans_jax.data import load_graph; print(load_graph('tfds:mkg_y', splits='published')[0].train.shape)"
     assert run('-c', load).stdout == '(21310, 3)\n'
+
+
+@pytest.fixture(scope='module')
+def source_with_facts(tmp_path_factory):
+    """A folder like DB15K's, with two of the three files that MMKG adds."""
+    folder = write_like('db15k', tmp_path_factory.mktemp('facts'), label='<{what}_{i}>')
+    numbers = '<entity_7> <born> "1946-05-16"^^<d> .\n<nobody> <born> "1"^^<d> .\n<entity_7> <x> "?"^^<d> .\n'
+    (folder / 'DB15K_NumericalTriples.txt').write_text(numbers)
+    (folder / 'DB15K_ImageIndex.txt').write_text('<entity_7>\tDBIMG1\n<entity_8>\tDBIMG2\n')
+    return folder
+
+
+def test_facts_stand_beside_the_prepared_graph(run, source_with_facts, tmp_path):
+    arguments = ['-m', 'mans_jax.prepare', '--dataset=db15k', f'--data_dir={tmp_path / "data"}']
+    done = run(*arguments, f'--source={source_with_facts}')
+    assert done.returncode == 0, done.stderr
+    folder = prepared.locate('db15k', tmp_path / 'data')
+    lines = done.stdout.splitlines()
+    assert lines[1:] == [
+        f'facts about its entities in {folder}/facts:',
+        '  numeric.tsv: 1 lines "entity<TAB>attribute<TAB>value"; 1 about entities that the graph lacks left out; '
+        '1 without a number left out: "?"^^<d> in line 3',
+        '  images.tsv: 2 lines "entity<TAB>image"',
+        f'use it with --config.data={folder}',
+    ]
+    assert (folder / 'facts' / 'numeric.tsv').read_text() == '<entity_7>\t<born>\t1946.0516\n'
+    assert {name: path for name, (path, _) in prepared.facts(folder).items()} == {
+        'numeric': folder / 'facts' / 'numeric.tsv',
+        'images': folder / 'facts' / 'images.tsv',
+    }
+    # Asked again, it says the same.
+    assert run(*arguments).stdout.splitlines()[1:] == lines
+
+
+def test_a_source_without_facts_says_what_it_lacks(run, source_with_facts, tmp_path):
+    folder = shutil.copytree(source_with_facts, tmp_path / 'source')
+    for path in folder.glob('DB15K_*'):
+        path.unlink()
+    done = run('-m', 'mans_jax.prepare', '--dataset=db15k', f'--source={folder}')
+    names = 'DB15K_NumericalTriples.txt, DB15K_ImageIndex.txt, DB15K_SameAsLink.txt'
+    made = prepared.locate('db15k', tmp_path / 'default')
+    cure = f'add them, delete {made} and prepare it again'
+    assert done.stdout.splitlines()[1] == (
+        f'no facts about its entities: {names} did not stand beside its files; {cure}'
+    )
+    assert prepared.facts(made) == {}
+
+
+def test_facts_that_are_none_leave_nothing(run, source_with_facts, tmp_path):
+    folder = shutil.copytree(source_with_facts, tmp_path / 'source')
+    (folder / 'DB15K_ImageIndex.txt').write_text('<entity_7>\tDBIMG1\n<entity_8> DBIMG2\n')
+    done = run('-m', 'mans_jax.prepare', '--dataset=db15k', f'--source={folder}')
+    message = '\'<entity_8> DBIMG2\' is not "entity<TAB>image"'
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr == f'error: {folder}/DB15K_ImageIndex.txt, line 2: {message}\n'
+    assert not (tmp_path / 'default').exists()
 
 
 def test_bad_input_is_one_line(run, source, tmp_path):
@@ -64,18 +123,20 @@ app.run(lambda args: args.execute(), flags_parser=cli_utils.make_flags_parser(bu
 """
 
 
-def test_tfds_build_makes_the_same(run, source, tmp_path):
+def test_tfds_build_makes_the_same(run, source_with_facts, tmp_path):
     # Not through the command itself, all of whose other parts it imports, and they need TensorFlow.
     builder = ROOT / 'mans_jax' / 'data' / 'knowledge_graphs'
-    options = ['--config=mkg_y', f'--manual_dir={source}', f'--data_dir={tmp_path / "built"}']
+    options = ['--config=db15k', f'--manual_dir={source_with_facts}', f'--data_dir={tmp_path / "built"}']
     done = run('-c', BUILD, builder, *options)
     assert done.returncode == 0, done.stderr
-    built = prepared.locate('mkg_y', tmp_path / 'built')
-    made = prepare('mkg_y', source, tmp_path / 'made')
-    contents = [{path.name: path.read_bytes() for path in folder.iterdir()} for folder in (built, made)]
+    built = prepared.locate('db15k', tmp_path / 'built')
+    made = prepare('db15k', source_with_facts, tmp_path / 'made')
+    contents = [
+        {path.name: path.read_bytes() for path in folder.rglob('*') if path.is_file()} for folder in (built, made)
+    ]
     for content in contents:
         content.pop('dataset_info.json')  # It names the module of the builder, which differs.
-    assert contents[0] == contents[1] and len(contents[0]) > 4
+    assert contents[0] == contents[1] and 'numeric.tsv' in contents[0] and len(contents[0]) > 6
 
 
 def test_an_archive_is_a_source(source, tmp_path):

@@ -88,9 +88,18 @@ def _read_source(source: str, ratios, seed: int):
     if path.is_dir():
         return path.resolve().name, *_read_folder(path), {}
     if not path.exists():
-        raise InputError(f"{source}: no such file or folder; name those of a graph, or 'digits' for the embedded one")
+        raise _nothing_there(source)
+    if '2id.txt' in path.name:
+        raise InputError(f'{source}: a file of an OpenKE folder, without labels; name the folder, {path.parent}')
     entities, relations, rows = labelled.read_file(path)
     return path.name.partition('.')[0], entities, relations, _split(source, rows, ratios, seed), {}
+
+
+def _nothing_there(source: str) -> InputError:
+    cure = f"name those of a graph, 'digits', '{synthetic.PREFIX}...' or '{prepared.PREFIX}NAME'"
+    if source in prepared.GRAPHS:
+        cure = f'the published graph is {prepared.PREFIX}{source}, once mans_jax.prepare has prepared it'
+    return InputError(f'{source}: no such file or folder; {cure}')
 
 
 def _split(source, rows, ratios, seed):

@@ -28,7 +28,7 @@ _CHUNK = 1 << 18
 _ATTEMPTS = 3
 _PAUSE = 1.0  # Seconds before the second attempt; twice that before the third.
 _TIMEOUT = 30.0  # Seconds without a byte.
-_BY_HAND = 'download it by hand and name its folder'
+_BY_HAND = 'download all files by hand and name their folder, --source=FOLDER'
 
 # RuntimeError and NotImplementedError are what zipfile raises over encryption and unknown compression.
 _DAMAGE = (
@@ -135,7 +135,8 @@ def extract(archive: str | os.PathLike, folder: str | os.PathLike) -> Path:
                     shutil.copyfileobj(source, file, _CHUNK)
         partial.rename(folder)
     except _DAMAGE as error:
-        reason = ' '.join(str(error).split())
+        # What no form fits is told for every form, one after the other.
+        reason = ' '.join(str(error).partition('\n')[0].split()).removesuffix(':')
         raise InputError(f'{archive}: not a whole zip or tar archive ({reason}); fetch it again') from None
     except OSError as error:
         raise InputError(f'{archive}: cannot be extracted ({error.strerror or error})') from None

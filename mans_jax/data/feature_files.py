@@ -3,6 +3,8 @@
 import contextlib
 import json
 import math
+import pickle
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from mans_jax.data import lines
+from mans_jax.data import lines, mmkg
 from mans_jax.data.extras import import_for
 from mans_jax.errors import InputError
 
@@ -37,14 +39,17 @@ def open_features(path: Path) -> Iterator[Stored]:
     Args:
         path: a file in one of `FORMATS`. One that holds named arrays has one matrix, or one named 'features' among
             others, and perhaps 'labels'; or one vector an entity, named by its label. Labels may also stand, one a
-            line, beside the file: in STEM.labels.txt for STEM.npy, or in labels.txt for all of a folder.
+            line, beside the file: in STEM.labels.txt for STEM.npy, or in labels.txt for all of a folder. Vectors of
+            images as MMKG has them, X_ImageData.h5, need X_ImageIndex.txt beside them, which tells whose they are.
 
     Raises:
         InputError: the file cannot be read, is not of the format that its ending says, or holds something else.
     """
     opener = FORMATS.get(path.suffix.lower())
     if opener is None:
-        raise InputError(f'{path}: the ending tells no format of features; known: {", ".join(FORMATS)}')
+        known = ', '.join(FORMATS)
+        cure = 'python -m mans_jax.features makes them of texts, images and numbers'
+        raise InputError(f'{path}: the ending tells no format of features; known: {known}; {cure}')
     try:
         with path.open('rb'):
             pass
@@ -54,11 +59,26 @@ def open_features(path: Path) -> Iterator[Stored]:
         raise InputError(f'{path}: cannot be read ({error.strerror})') from None
     with contextlib.ExitStack() as stack:
         stored = opener(path, stack)
+        if path.stem.endswith(_OF_IMAGES) and stored.labels is not None:
+            stored = _of_entities(path, stored)
         if stored.labels is None:
             labels = lines.find(path.parent, [f'{path.stem}.labels.txt']) or lines.find(path.parent, ['labels.txt'])
             if labels:
                 stored = stored._replace(labels=lines.read(labels)[:-1].split('\n'), source=labels)
         yield stored
+
+
+_OF_IMAGES = '_ImageData'
+
+
+def _of_entities(path: Path, stored: Stored) -> Stored:
+    """Vectors that images name, by entity."""
+    name = f'{path.stem.removesuffix(_OF_IMAGES)}_ImageIndex.txt'
+    index = lines.find(path.parent, [name])
+    if index is None:
+        raise InputError(f'{path}: its vectors are those of images; put {name}, lines "entity<TAB>image", beside it')
+    labels, values = mmkg.pool_images(path, stored.labels, stored.values, mmkg.read_images(index))
+    return Stored(values, labels, path)
 
 
 def _open_npy(path, _) -> Stored:
@@ -121,18 +141,43 @@ def _open_hdf5(path, stack) -> Stored:
     h5py = import_for(path, 'h5py')
     with _refusing(path, 'a whole HDF5 file', 'write it with h5py'):
         file = stack.enter_context(h5py.File(path, 'r'))
+        for name in file:
+            _check_inside(path, name, file.get(name, getlink=True), h5py)
         arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+        for name, item in arrays.items():
+            _check_inside(path, name, item, h5py)
         if 'labels' in arrays:
-            arrays['labels'] = arrays['labels'].asstr()[...]
+            arrays['labels'] = arrays['labels'][...]
     return _from_arrays(path, arrays)
+
+
+def _check_inside(path: Path, name: str, item, h5py) -> None:
+    """Refuses a link or a dataset of HDF5 that would read another file, which may be any on this machine."""
+    if isinstance(item, h5py.ExternalLink):
+        other = item.filename
+    elif isinstance(item, h5py.Dataset) and item.external:
+        other = item.external[0][0]
+    elif isinstance(item, h5py.Dataset) and item.is_virtual:
+        other = next((source.file_name for source in item.virtual_sources() if source.file_name != '.'), None)
+    else:
+        other = None
+    if other is not None:
+        raise InputError(f'{path}: {lines.quote(name)} lies in another file, {other}; store it in this one')
 
 
 def _open_torch(path, _) -> Stored:
     torch = import_for(path, 'torch')
     cure = 'save a tensor, or a dict of tensors, with torch.save'
-    with _refusing(path, 'a file of weights alone', cure):
-        # Another pickle could run anything: with weights_only it is refused unread.
-        saved = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
+    with _refusing(path, 'a file of weights alone', cure), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            # Another pickle could run anything: with weights_only it is refused unread.
+            saved = torch.load(path, map_location='cpu', weights_only=True, mmap=zipfile.is_zipfile(path))
+        except pickle.UnpicklingError:
+            # PyTorch's own words advise to run it.
+            raise ValueError('it holds other Python objects too, none of which was run') from None
+        except Exception:
+            raise ValueError('it is cut off, damaged or no file of torch.save') from None
         if isinstance(saved, torch.Tensor):
             return Stored(_from_torch(torch, saved))
         if not isinstance(saved, dict):
@@ -189,16 +234,25 @@ def _from_arrays(path: Path, arrays: Mapping[str, Any]) -> Stored:
     arrays = dict(arrays)
     labels = arrays.pop('labels', None)
     if labels is not None:
-        labels = [x.decode() if isinstance(x, bytes) else x for x in np.asarray(labels).tolist()]
+        labels = [_decode(path, row, x) for row, x in enumerate(np.asarray(labels).tolist())]
         if not all(isinstance(label, str) for label in labels):
             raise InputError(f'{path}: its labels are not texts; store them as a list of strings')
     matrices = [name for name, array in arrays.items() if array.ndim == 2]
     if 'features' in arrays or len(arrays) == 1 == len(matrices):
         return Stored(arrays.get('features', arrays[next(iter(arrays))]), labels, path)
-    if arrays and labels is None and all(array.ndim == 1 for array in arrays.values()):
-        return Stored(_stack(path, [array[:] for array in arrays.values()], list(arrays)), list(arrays), path)
+    if arrays and labels is None and all(array.ndim == 1 or array.shape[:-1] == (1,) for array in arrays.values()):
+        vectors = [array[:].reshape(-1) for array in arrays.values()]
+        return Stored(_stack(path, vectors, list(arrays)), list(arrays), path)
     names = ', '.join(list(arrays)[:5]) or 'none'
     raise InputError(f"{path}: cannot tell which array is meant (it has: {names}); name the matrix 'features'")
+
+
+def _decode(path: Path, row: int, label):
+    try:
+        return label.decode() if isinstance(label, bytes) else label
+    except UnicodeDecodeError:
+        where = f'the label of row {row} (counted from 0)'
+        raise InputError(f'{path}: {where}, {label!r}, is not UTF-8; store labels as UTF-8') from None
 
 
 def _stack(path: Path, vectors: list[np.ndarray | None], labels: list[str] | None) -> np.ndarray:

@@ -77,6 +77,8 @@ def _match(path: Path, stored: Stored, entities: Sequence[str], passed_over: Col
     for row, label in enumerate(stored.labels):
         if first.setdefault(label, row) != row:
             where = f'rows {first[label]} and {row} (counted from 0)'
+            if stored.source != path:
+                where = f'lines {first[label] + 1} and {row + 1}'
             raise InputError(f'{stored.source}: label {lines.quote(label)} twice, in {where}; keep one')
     id_of = {label: i for i, label in enumerate(entities)}
     ids = np.fromiter((id_of.get(label, -1) for label in stored.labels), dtype=np.int64, count=len(stored.labels))

@@ -8,7 +8,10 @@ _WORD = 8
 _KEEP = np.array([(1 << 8 * size) - 1 for size in range(_WORD + 1)], dtype=np.uint64)
 """The mask that keeps the first `size` bytes of a little-endian word."""
 
-_FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+_LABELS = 1 << 14
+"""How many are hashed at once: their words and hashes fit into a core's own cache."""
+
+_FACTORS = np.array([[0x9E3779B97F4A7C15], [0xC2B2AE3D27D4EB4F]], dtype=np.uint64)
 """Odd, so that a multiplication modulo 2**64 loses nothing, and without a pattern."""
 
 
@@ -69,7 +72,7 @@ class LabelIds:
         Raises:
             Collision: two labels cannot be told apart by their hash; happens once in millions of graphs.
         """
-        hashes, checks = (_hash(block, factor, self._seed) for factor in _FACTORS)
+        hashes, checks = _hashes(block, self._seed)
         distinct, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
         check = checks[first]
         # Equal hashes are taken for equal labels; a second, independent hash tells if they are not.
@@ -98,15 +101,27 @@ class LabelIds:
         self._id = np.concatenate([self._id, ids])[order]
 
 
-def _hash(block: Spans, factor: int, seed: int) -> np.ndarray:
-    """A hash uint64[N] of each label: its words, one after the other, are mixed in by multiplication and shift."""
+def _hashes(block: Spans, seed: int) -> np.ndarray:
+    """Two hashes uint64[2, N] of each label, by `_FACTORS`: its words are mixed in by multiplication and shift."""
     words = np.ndarray((len(block.text) + 1,), '<u8', buffer=block.text + bytes(_WORD), strides=(1,))
-    length = block.end - block.start
-    hashes = (length.astype(np.uint64) + np.uint64(seed)) * np.uint64(factor)
-    for offset in range(0, int(length.max(initial=0)), _WORD):
-        left = length - offset
-        longer = np.flatnonzero(left > 0)
-        word = words[block.start[longer] + offset] & _KEEP[np.minimum(left[longer], _WORD)]
-        mixed = (hashes[longer] ^ word) * np.uint64(factor)
-        hashes[longer] = mixed ^ (mixed >> np.uint64(32))
+    hashes = np.empty((len(_FACTORS), len(block.start)), dtype=np.uint64)
+    for first in range(0, len(block.start), _LABELS):
+        part = slice(first, first + _LABELS)
+        _hash(words, block.start[part], block.end[part], seed, hashes[:, part])
     return hashes
+
+
+def _hash(words: np.ndarray, start: np.ndarray, end: np.ndarray, seed: int, hashes: np.ndarray) -> None:
+    """Fills uint64[2, N]."""
+    length = end - start
+    hashes[:] = (length.astype(np.uint64) + np.uint64(seed)) * _FACTORS
+    shortest = int(length.min())
+    for offset in range(0, int(length.max()), _WORD):
+        # While every label has a whole word here, no choice of labels is needed, which costs more than the hashing.
+        left = length - offset
+        longer = slice(None) if offset + _WORD <= shortest else np.flatnonzero(left > 0)
+        word = words[start[longer] + offset]
+        if offset + _WORD > shortest:
+            word &= _KEEP[np.minimum(left[longer], _WORD)]
+        mixed = (hashes[:, longer] ^ word) * _FACTORS
+        hashes[:, longer] = mixed ^ (mixed >> np.uint64(32))

@@ -44,7 +44,11 @@ def read_ntriples(path: Path) -> Iterator[Spans]:
             cure = 'expected "<IRI> <IRI> <IRI> ."'
             # The library's own message begins with the line and the columns.
             reason = error.msg.partition(': ')[2]
-            raise lines.error(path, error.lineno, f'not a statement of N-Triples ({reason}), {cure}') from None
+            # A statement that lacks its end is found out where the next line begins.
+            unended = error.offset == 1 and ('line jumps' in reason or 'followed by a dot' in reason)
+            raise lines.error(
+                path, error.lineno - unended, f'not a statement of N-Triples ({reason}), {cure}'
+            ) from None
     if labels:
         yield spans(labels)
     if literals:

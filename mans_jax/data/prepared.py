@@ -1,10 +1,15 @@
 """Prepared graphs: what `mans_jax.prepare` and `tfds build` write, read without TensorFlow."""
 
+import contextlib
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
+from mans_jax.data.facts import FOLDER, NAMES
 from mans_jax.data.published import COLLECTION, GRAPHS, VERSION
 from mans_jax.errors import InputError
 
@@ -66,7 +71,8 @@ def read(folder: str | os.PathLike) -> tuple[str, tuple[str, ...], tuple[str, ..
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder_from_directory(os.fspath(folder))
+        with quiet():
+            builder = tfds.builder_from_directory(os.fspath(folder))
         name, metadata = builder.info.config_name, builder.info.metadata
         if builder.name != COLLECTION or name not in GRAPHS:
             raise InputError(f'{folder}: the dataset {builder.info.full_name}, not a graph of {COLLECTION}')
@@ -81,6 +87,35 @@ def read(folder: str | os.PathLike) -> tuple[str, tuple[str, ...], tuple[str, ..
             f'{folder}: cannot be read ({reason}); delete the folder and prepare the graph again'
         ) from None
     return name, entities, relations, triples
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Within it, only warnings are logged: TensorFlow Datasets tells of every file that it opens."""
+    before = logging.get_verbosity()
+    logging.set_verbosity(min(before, logging.WARNING))
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def facts(folder: str | os.PathLike) -> dict[str, tuple[Path, dict]]:
+    """The tables of facts beside a prepared graph.
+
+    Args:
+        folder: the one with `dataset_info.json`.
+
+    Returns:
+        By name, 'numeric', 'images' or 'same_as' as far as they are there: (a TSV with the columns of `facts.COLUMNS`
+        that `mmkg.read_numeric` and its neighbours read too, `facts.Table.counts`).
+    """
+    paths = {name: Path(folder) / FOLDER / f'{name}.tsv' for name in NAMES.values()}
+    there = {name: path for name, path in paths.items() if path.is_file()}
+    if not there:
+        return {}
+    metadata = json.loads((Path(folder) / 'metadata.json').read_text(encoding='utf-8'))
+    return {name: (path, metadata['facts'][name]) for name, path in there.items()}
 
 
 def _read_split(builder, split: str) -> np.ndarray:

@@ -80,7 +80,8 @@ def read(name: str, folder: str | Path) -> tuple[Labels, Labels, dict[str, np.nd
     found = (len(entities), len(relations), *(len(triples[split]) for split in ('train', 'valid', 'test')))
     if found != graph.counts:
         what = 'entities, relations, train, valid and test triples'
-        cure = 'give its folder, or load this one by its own name without preparing it'
+        own = next((other for other, published in GRAPHS.items() if published.counts == found), None)
+        cure = f'it is {own}' if own else 'give its folder, or load this one by its own name without preparing it'
         raise InputError(f'{folder}: {_list(found)} {what}, but {name} has {_list(graph.counts)}; {cure}')
     return entities, relations, triples
 
@@ -105,9 +106,13 @@ def fetch(name: str, folder: str | Path) -> Path:
 
 
 def unlike(name: str, folder: str | Path) -> list[str]:
-    """The files of a folder, of those that the graph is read from, whose checksum is not the published one."""
+    """The files of a folder, of the graph and of the facts that are there, whose checksum is not the published one."""
+    graph = find(name)
+    there = {file: source for file, source in graph.facts.items() if (Path(folder) / file).is_file()}
     return [
-        file for file, source in find(name).files.items() if not download.matches(Path(folder) / file, source.checksum)
+        file
+        for file, source in (graph.files | there).items()
+        if not download.matches(Path(folder) / file, source.checksum)
     ]
 
 

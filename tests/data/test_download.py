@@ -159,7 +159,7 @@ def test_a_part_that_was_not_asked_for_is_refused(server, path):
 @pytest.mark.parametrize(
     ('status', 'requests', 'message'),
     [
-        (404, 1, 'HTTP 404 Not Found; download it by hand'),
+        (404, 1, 'HTTP 404 Not Found; download all files by hand'),
         (503, 3, r'broke off 3 times \(HTTP 503 Service Unavailable'),
     ],
 )
@@ -172,7 +172,7 @@ def test_what_the_server_refuses_is_said(server, path, status, requests, message
 
 def test_a_server_that_is_not_there_is_said(server, path):
     server.server_close()
-    with pytest.raises(InputError, match=f'^{server.url}: cannot be reached .*; download it by hand'):
+    with pytest.raises(InputError, match=f'^{server.url}: cannot be reached .*; download all files by hand'):
         download.fetch(server.url, path, checksum=SHA256)
 
 

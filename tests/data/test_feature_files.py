@@ -228,7 +228,10 @@ def test_torch_is_asked_for_weights_only(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'torch', types.SimpleNamespace(load=load))
     (tmp_path / 'x.pt').write_bytes(pickle.dumps(Bomb()))
     said = refusal(tmp_path / 'x.pt')
-    assert said.startswith(f'{tmp_path / "x.pt"}: not a file of weights alone (Weights only load failed. More)')
+    # PyTorch's own words advise to load it without the option.
+    reason = 'it holds other Python objects too, none of which was run'
+    cure = 'save a tensor, or a dict of tensors, with torch.save'
+    assert said == f'{tmp_path / "x.pt"}: not a file of weights alone ({reason}); {cure}'
     assert asked['weights_only'] is True
     monkeypatch.setitem(sys.modules, 'torch', None)
     assert refusal(tmp_path / 'x.pt').endswith('torch is needed to read it: pip install torch')
@@ -250,7 +253,87 @@ def test_tensors_of_torch(tmp_path, zipped):
     torch.save({'a': Bomb()}, path, _use_new_zipfile_serialization=zipped)
     assert 'not a file of weights alone' in refusal(path)
     path.write_bytes(pickle.dumps(Bomb()))
-    assert 'not a file of weights alone' in refusal(path)
+    assert 'it holds other Python objects too, none of which was run' in refusal(path)
+    torch.save(weights, path)
+    for data in (path.read_bytes()[:-60], b'hello world', b''):
+        path.write_bytes(data)
+        assert 'it is cut off, damaged or no file of torch.save' in refusal(path)
+
+
+@pytest.mark.parametrize('shape', [(3,), (1, 3)])
+def test_vectors_of_images_as_mmkg_has_them(tmp_path, caplog, shape):
+    path = tmp_path / 'DB15K_ImageData.h5'
+    with h5py.File(path, 'w') as file:
+        for number, row in enumerate([[1, 2, 3], [3, 2, 1], [5, 5, 5], [9, 9, 9]], start=1):
+            file[f'DBIMG0000{number}'] = np.array(row, np.float16).reshape(shape)
+    need = f'{path}: its vectors are those of images; put DB15K_ImageIndex.txt, lines "entity<TAB>image", beside it'
+    assert refusal(path) == need
+    # One entity has two images, one has an image without a vector, one vector belongs to nobody.
+    index = [('é', 3), ('a', 1), ('last', 7), ('a', 2)]
+    text = ''.join(f'{entity}\tDBIMG0000{number}\n' for entity, number in index)
+    (tmp_path / 'DB15K_ImageIndex.txt').write_text(text, encoding='utf-8')
+    matrix, present = features.read(path, ENTITIES)
+    assert present.tolist() == [True, False, True, False, False]
+    assert matrix[:3].tolist() == [[2, 2, 2], [0, 0, 0], [5, 5, 5]]
+    assert f"{path}: 1 of 4 images are not in the index and left out: 'DBIMG00004'" in caplog.text
+    assert "3 of 5 entities have no row: 'b\\tc', 'שלום', 'last'" in caplog.text
+    (tmp_path / 'DB15K_ImageIndex.txt').write_text('a\tFBIMG00001\n')
+    example = "it has 'DBIMG00001', the index 'FBIMG00001'"
+    cure = "give the graph's own"
+    assert refusal(path) == f'{path}: none of its images is in the index beside it ({example}); {cure}'
+
+
+def external_link(file):
+    file['features'] = h5py.ExternalLink('other.h5', 'x')
+
+
+def external_storage(file):
+    file.create_dataset('features', shape=MATRIX.shape, dtype='f4', external=[('other.h5', 0, MATRIX.nbytes)])
+
+
+def virtual_dataset(file):
+    layout = h5py.VirtualLayout(shape=MATRIX.shape, dtype='f4')
+    layout[:] = h5py.VirtualSource('other.h5', 'x', shape=MATRIX.shape)
+    file.create_virtual_dataset('features', layout)
+
+
+@pytest.mark.parametrize('point', [external_link, external_storage, virtual_dataset])
+def test_hdf5_reads_no_other_file(tmp_path, point):
+    path = tmp_path / 'x.h5'
+    for save_other in (True, False):
+        if save_other:
+            with h5py.File(tmp_path / 'other.h5', 'w') as file:
+                file['x'] = MATRIX
+        else:
+            (tmp_path / 'other.h5').unlink()
+        with h5py.File(path, 'w') as file:
+            point(file)
+        assert refusal(path) == f"{path}: 'features' lies in another file, other.h5; store it in this one"
+
+
+def test_hdf5_follows_links_within_the_file(tmp_path):
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        file['deep/matrix'] = MATRIX
+        file['features'] = h5py.SoftLink('/deep/matrix')
+    check(features.read(tmp_path / 'x.h5', ENTITIES))
+
+
+@pytest.mark.parametrize('name', ['x.npz', 'x.h5'])
+def test_a_label_that_is_not_utf8_is_named(tmp_path, name):
+    labels = [b'a', b'\xe9', b'c', b'd', b'e']
+    if name == 'x.npz':
+        np.savez(tmp_path / name, features=MATRIX, labels=np.array(labels))
+    else:
+        with h5py.File(tmp_path / name, 'w') as file:
+            file['features'], file['labels'] = MATRIX, labels
+    where = "the label of row 1 (counted from 0), b'\\xe9', is not UTF-8"
+    assert refusal(tmp_path / name) == f'{tmp_path / name}: {where}; store labels as UTF-8'
+
+
+def test_a_label_twice_in_a_text_file_is_named_by_its_lines(tmp_path):
+    np.save(tmp_path / 'x.npy', MATRIX)
+    (tmp_path / 'labels.txt').write_text('a\nb\nc\na\ne\n')
+    assert refusal(tmp_path / 'x.npy') == f"{tmp_path / 'labels.txt'}: label 'a' twice, in lines 1 and 4; keep one"
 
 
 def test_large_formats_are_mapped(tmp_path):

@@ -102,6 +102,12 @@ def test_csv_keeps_tabs_commas_and_quotes(tmp_path_factory, rows):
         ('x.tsv', b'tail\thead\trelation\na\tr\tb\na\tr\n', r"line 3: 'a\tr' has 2 columns separated by tabs"),
         ('x.tsv', b'a\tb\tr\tc\n', r"line 1: 'a\tb\tr\tc' has 4 columns separated by tabs"),
         ('x.nt', b'<http://a> <http://r> <http://b> .\n<http://a> b c .\n', 'line 2: not a statement of N-Triples'),
+        (
+            'x.nt',
+            b'<http://a> <http://r> <http://b> .\n<http://a> <http://r>\n',
+            'line 2: not a statement of N-Triples',
+        ),
+        ('x.nt', b'<http://a> <http://r> <http://b>\n' * 2, 'line 1: not a statement of N-Triples'),
         ('x.nt', b'<http://a> <http://r> "text" .\n', 'no triple'),
         ('x.nt', b'<http://a> <http://r> <http://\xff> .\n', 'line 1: not a statement of N-Triples'),
     ],
@@ -161,18 +167,35 @@ def test_blocks_of_a_file_are_read_as_one(tmp_path, monkeypatch):
 def test_labels_with_the_same_hash_are_told_apart(tmp_path, monkeypatch):
     from mans_jax.data import labels
 
-    honest = labels._hash
+    honest = labels._hashes
     seeds = []
 
-    def colliding(block, factor, seed):
+    def colliding(block, seed):
         seeds.append(seed)
-        return honest(block, factor, seed) % np.uint64(3 if factor == labels._FACTORS[0] and seed < 2 else 2**63)
+        first, second = honest(block, seed)
+        return first % np.uint64(3 if seed < 2 else 2**63), second
 
-    monkeypatch.setattr(labels, '_hash', colliding)
+    monkeypatch.setattr(labels, '_hashes', colliding)
     path = tmp_path / 'x.tsv'
     path.write_bytes(tsv(ROWS))
     assert labels_of(labelled.read_file(path)) == ROWS
     assert set(seeds) == {0, 1, 2}
+
+
+def test_labels_of_every_length_are_told_apart(tmp_path, monkeypatch):
+    # Lengths around the size of a word, and labels that differ in one byte, hashed a few at a time.
+    monkeypatch.setattr('mans_jax.data.labels._LABELS', 7)
+    texts = ['x' * n for n in range(1, 36)]
+    texts += [('x' * n)[:place] + 'y' + ('x' * n)[place + 1 :] for n in (1, 7, 8, 9, 24, 25) for place in range(n)]
+    rows = [(text, f'r{i % 3}', texts[i - 7]) for i, text in enumerate(texts)]
+    path = tmp_path / 'x.tsv'
+    path.write_bytes(tsv(rows))
+    assert len(texts) == len(set(texts)) == len(labelled.read_file(path)[0])
+    assert labels_of(labelled.read_file(path)) == rows
+    # Labels that all have whole words alone, the shortest path.
+    rows = [(text.rjust(40), 'r' * 8, text.rjust(40)) for text in texts]
+    path.write_bytes(tsv(rows))
+    assert labels_of(labelled.read_file(path)) == rows
 
 
 def test_openke_may_be_compressed(tmp_path):

@@ -137,13 +137,16 @@ def test_embedded_features_that_do_not_exist_are_refused(tmp_path, digits):
     ('source', 'message'),
     [
         ('', '^data: no graph given'),
-        ('{folder}/absent', '/absent: no such file or folder; '),
+        ('{folder}/absent', "/absent: no such file or folder; .*, 'digits', 'synthetic:...' or 'tfds:NAME'$"),
+        ('fb15k', '^fb15k: .*; the published graph is tfds:fb15k, once mans_jax.prepare has prepared it$'),
+        ('{folder}/train2id.txt', '/train2id.txt: a file of an OpenKE folder, without labels; name the folder, /'),
         ('{folder}/file', '/file: the ending tells no format of triples; '),
         ('{folder}/empty', r'/empty: no graph in this folder; looked for entity2id\.txt .* train\.tsv, train\.txt'),
     ],
 )
 def test_what_is_no_graph_is_refused(tmp_path, source, message):
     (tmp_path / 'file').touch()
+    (tmp_path / 'train2id.txt').write_text('1\n0 1 0\n')
     (tmp_path / 'empty').mkdir()
     with pytest.raises(InputError, match=message):
         data.load_graph(source.format(folder=tmp_path))

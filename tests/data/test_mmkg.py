@@ -66,3 +66,58 @@ def test_too_few_triples_and_no_file_are_refused(tmp_path):
         mmkg.read(path)
     with pytest.raises(InputError, match='absent: no such file'):
         mmkg.read(tmp_path / 'absent')
+
+
+# Lines as the three graphs of the collection have them.
+NUMERIC = """/m/06rf7\t<http://rdf.freebase.com/ns/location.location.area>\t15763.18
+<http://dbpedia.org/resource/Caen> <http://dbpedia.org/ontology/postalCode> "14000"^^<http://w3.org/integer> .
+<http://dbpedia.org/resource/Caen> <http://www.w3.org/2003/01/geo/wgs84_pos#long> "-0.37"^^<http://w3.org/float> .
+<http://dbpedia.org/resource/Robert_Fripp> <birthDate> "1946-05-16"^^<http://w3.org/date> .
+<http://yago-knowledge.org/resource/Greater_Boston> <created> "1940.0717"^^<http://w3.org/degrees> .
+<http://yago-knowledge.org/resource/Latvia> <created> "2000-##-##"^^<http://w3.org/date> .
+<http://yago-knowledge.org/resource/Rome> <created> "-753-04-21"^^<http://w3.org/date> .
+<http://yago-knowledge.org/resource/Troy> <created> "19##-##-##"^^<http://w3.org/date> .
+/m/x\t<a>\t1e999
+/m/x\t<a>\tnan
+/m/é\t<a>\t-2.5e-3
+/m/x <a> "12 or 13"^^<http://w3.org/string> .
+"""
+
+
+def test_numeric_facts_in_the_forms_of_all_three_graphs(tmp_path):
+    (tmp_path / 'x').write_text(NUMERIC, encoding='utf-8')
+    facts, others = mmkg.read_numeric(tmp_path / 'x')
+    assert [fact[2] for fact in facts] == [15763.18, 14000, -0.37, 1946.0516, 1940.0717, 2000, -752.9579, -0.0025]
+    assert facts[0] == ('/m/06rf7', '<http://rdf.freebase.com/ns/location.location.area>', 15763.18)
+    assert facts[1][:2] == (DBPEDIA.format('Caen'), '<http://dbpedia.org/ontology/postalCode>')
+    assert others == [
+        (8, '"19##-##-##"^^<http://w3.org/date>'),
+        (9, '1e999'),
+        (10, 'nan'),
+        (12, '"12 or 13"^^<http://w3.org/string>'),
+    ]
+
+
+def test_image_index_and_links(tmp_path):
+    (tmp_path / 'x').write_text('/m/0é x\tFBIMG1\n/m/0é x\tFBIMG2\n', encoding='utf-8')
+    assert mmkg.read_images(tmp_path / 'x') == [('/m/0é x', 'FBIMG1'), ('/m/0é x', 'FBIMG2')]
+    (tmp_path / 'x').write_text('/m/01 <SameAs> <http://dbpedia.org/resource/A> .\n/m/02 <SameAs> <B>\n')
+    assert mmkg.read_same_as(tmp_path / 'x') == [('<http://dbpedia.org/resource/A>', '/m/01'), ('<B>', '/m/02')]
+
+
+@pytest.mark.parametrize(
+    ('read', 'good', 'bad', 'message'),
+    [
+        (mmkg.read_numeric, 'e a 1', 'e a', '\'e a\' is not "entity attribute value", with or without a final " ."'),
+        (mmkg.read_numeric, 'e a 1', 'e a 1 2', '\'e a 1 2\' is not "entity attribute value"'),
+        (mmkg.read_images, 'e\ti', 'e i', '\'e i\' is not "entity<TAB>image"'),
+        (mmkg.read_images, 'e\ti', 'e\t', '\'e\\t\' is not "entity<TAB>image"'),
+        (mmkg.read_images, 'e\ti', 'e\ti\tj', '\'e\\ti\\tj\' is not "entity<TAB>image"'),
+        (mmkg.read_same_as, '/m/1 <SameAs> e .', '/m/1 e', '\'/m/1 e\' is not "freebase_id <SameAs> entity ."'),
+    ],
+)
+def test_a_fact_that_is_none_is_named(tmp_path, read, good, bad, message):
+    (tmp_path / 'x').write_text(f'{good}\n{bad}\n{good}\n')
+    with pytest.raises(InputError) as error:
+        read(tmp_path / 'x')
+    assert str(error.value).startswith(f'{tmp_path / "x"}, line 2: {message}')

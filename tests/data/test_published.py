@@ -66,6 +66,8 @@ def test_the_folder_of_another_graph_is_refused(tmp_path):
     counts = '15,000, 28, 21,310, 2,665, 2,663 entities, relations, train, valid and test triples'
     with pytest.raises(InputError, match=f'^{folder}: {counts}, but mkg_w has 15,000, 169, 34,196, 4,276, 4,274; '):
         published.read('mkg_w', folder)
+    with pytest.raises(InputError, match='; it is mkg_y$'):
+        published.read('mkg_w', folder)
     assert len(published.read('mkg_y', folder)[2]['train']) == 21310
     assert published.unlike('mkg_y', folder) == list(published.GRAPHS['mkg_y'].files)
     with pytest.raises(InputError, match="^'mkg-y' is not a published graph; there are db15k, "):

@@ -1,7 +1,8 @@
 """Published graphs in array_record form, what `mans_jax.prepare` writes.
 
-So does `tfds build mans_jax/data/knowledge_graphs --config=db15k --manual_dir=FOLDER`. Nothing here needs TensorFlow,
-but as of 4.9.10 that command cannot start without tensorflow, apache-beam and mlcroissant.
+So does `tfds build mans_jax/data/knowledge_graphs --config=db15k --manual_dir=FOLDER`, where mans_jax is installed.
+Nothing here needs TensorFlow, but as of 4.9.10 that command cannot start without tensorflow, apache-beam and
+mlcroissant.
 """
 
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets as tfds
 
-from mans_jax.data import published
+from mans_jax.data import facts, published
 
 BLOCK = 1 << 14
 """Triples a record. Reading a record costs half a millisecond, whatever it holds."""
@@ -19,7 +20,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     """One config a graph of `published.GRAPHS`.
 
     A record of a split holds a block of its triples, int32[N, 3] rows of (head, relation, tail) ids, in the order of
-    the source; the labels behind the ids, and the checksums of the source, stand in the metadata.
+    the source. The labels behind the ids, and the names of files that are not as published, stand in the metadata.
+    What the collection adds about the entities stands beside the records, in the tables of `facts`.
     """
 
     VERSION = tfds.core.Version(published.VERSION)
@@ -56,10 +58,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         except AssertionError:  # There is no folder, or nothing in it.
             folder = published.fetch(name, Path(dl_manager.download_dir) / name)
         entities, relations, triples = published.read(name, folder)
+        tables = facts.read(folder, tuple(published.find(name).facts), entities)
+        # The folder that gets its name only when all of it is written.
+        facts.write(Path(self.data_path) / facts.FOLDER, tables)
         self.info.metadata.update(
             entities=entities,
             relations=relations,
             triples={split: len(rows) for split, rows in triples.items()},
+            facts={table: content.counts() for table, content in tables.items()},
             unlike_published=published.unlike(name, folder),
         )
         return {split: self._generate_examples(rows) for split, rows in triples.items()}
