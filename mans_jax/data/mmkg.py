@@ -13,7 +13,10 @@ from mans_jax.data import lines
 from mans_jax.data.ratios import split_by_ratios
 from mans_jax.errors import InputError
 
-_NUMERIC_LINE = re.compile(r'(\S+)[ \t]+(\S+)[ \t]+("[^"]*"\S*|\S+)(?: \.)?')
+_NUMERIC_LINES = [
+    re.compile(pattern + r'("[^"]*"\S*|\S+)(?: \.)?')
+    for pattern in (r'([^\t]+)\t([^\t]+)\t', r'(\S+)[ \t]+(\S+)[ \t]+')
+]
 _SAME_AS_LINE = re.compile(r'(?P<other>\S+)[ \t]+<SameAs>[ \t]+(?P<entity>\S+)(?: \.)?')
 _LITERAL = re.compile(r'"([^"]*)"(?:\^\^<[^>]*>)?')
 _DECIMAL = re.compile(r'[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?')
@@ -67,10 +70,10 @@ def _labels(path: Path, number: int, line: str) -> tuple[str, str, str]:
 def read_numeric(path: str | os.PathLike) -> tuple[list[tuple[str, str, float]], list[tuple[int, str]]]:
     """Reads a file of numeric facts, `..._NumericalTriples.txt`.
 
-    A line is 'entity attribute value', separated by tabs or spaces, with or without a ' .' at its end; a value may be a
-    literal of N-Triples, '"1946-05-16"^^<http://www.w3.org/2001/XMLSchema#date>'. The number of a date is its year,
-    then month and day behind the point, 1946.0516, as YAGO15K has it where it has numbers; '##' for a month or day that
-    nobody knows is 00.
+    A line is 'entity attribute value', separated by tabs, or by spaces where no label has one, with or without a ' .'
+    at its end; a value may be a literal of N-Triples, '"1946-05-16"^^<http://www.w3.org/2001/XMLSchema#date>'. The
+    number of a date is its year, then month and day behind the point, 1946.0516, as YAGO15K has it where it has
+    numbers; '##' for a month or day that nobody knows is 00.
 
     Args:
         path: the file.
@@ -85,7 +88,7 @@ def read_numeric(path: str | os.PathLike) -> tuple[list[tuple[str, str, float]],
     path = Path(path)
     facts, others = [], []
     for number, line in enumerate(lines.read(path).splitlines(), start=1):
-        match = _NUMERIC_LINE.fullmatch(line)
+        match = next(filter(None, (pattern.fullmatch(line) for pattern in _NUMERIC_LINES)), None)
         if match is None:
             raise lines.error(
                 path, number, f'{lines.quote(line)} is not "entity attribute value", with or without a final " ."'

@@ -1,18 +1,13 @@
 """Numeric facts to features: for each attribute a scaled value and whether there is one."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mans_jax.data import lines
+from mans_jax.data import mmkg
 from mans_jax.errors import InputError
-
-_LITERAL = re.compile(r'"([^"]*)"(?:\^\^\S+)?')
-_DATE = re.compile(r'(-?\d{4,})-(\d\d)(?:-(\d\d))?(?:T\S*|Z)?')
-_DAYS = 365.2425
 
 _NORMAL_QUARTILES = 1.349
 """The distance of the quartiles of a normal distribution, in standard deviations."""
@@ -27,12 +22,14 @@ class NumericFeatures(NamedTuple):
             where not.
         attributes: the A attributes, in alphabetical order.
         rare: the attributes that were left out, and how many entities each has.
+        odd: (line number, value) of the facts that were left out since their value is no number.
     """
 
     labels: list[str]
     values: np.ndarray
     attributes: list[str]
     rare: dict[str, int]
+    odd: list[tuple[int, str]]
 
 
 def encode(path: Path, *, min_entities: int = 10) -> NumericFeatures:
@@ -45,21 +42,18 @@ def encode(path: Path, *, min_entities: int = 10) -> NumericFeatures:
     values of an attribute has their median.
 
     Args:
-        path: lines 'entity<TAB>attribute<TAB>value', or the same separated by spaces, with or without a ' .' at the
-            end; compressed or not. A value is a number, a date (which becomes a year with decimals), or either of them
-            as an RDF literal ("1.5"^^<type>).
+        path: lines 'entity<TAB>attribute<TAB>value', and all else that `mmkg.read_numeric` reads.
         min_entities: attributes that fewer entities have are left out.
 
     Raises:
         InputError: the file cannot be read, a line is malformed, or no attribute is left.
     """
+    read, odd = mmkg.read_numeric(path)
     facts: dict[str, dict[str, list[float]]] = {}
     labels: dict[str, int] = {}
-    for number, block in lines.blocks(path):
-        for i, line in enumerate(block.decode()[:-1].split('\n'), start=number):
-            entity, attribute, value = _parse(path, i, line)
-            labels.setdefault(entity, len(labels))
-            facts.setdefault(attribute, {}).setdefault(entity, []).append(value)
+    for entity, attribute, value in read:
+        labels.setdefault(entity, len(labels))
+        facts.setdefault(attribute, {}).setdefault(entity, []).append(value)
     rare = {attribute: len(of) for attribute, of in sorted(facts.items()) if len(of) < min_entities}
     attributes = sorted(facts.keys() - rare.keys())
     if not attributes:
@@ -70,7 +64,7 @@ def encode(path: Path, *, min_entities: int = 10) -> NumericFeatures:
     scaled, present = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
     kept = present.any(axis=1)
     values = np.concatenate([scaled, present], axis=1, dtype=np.float32)[kept]
-    return NumericFeatures([x for x, keep in zip(labels, kept, strict=True) if keep], values, attributes, rare)
+    return NumericFeatures([x for x, keep in zip(labels, kept, strict=True) if keep], values, attributes, rare, odd)
 
 
 def _column(values: Mapping[str, list[float]], labels: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -88,32 +82,3 @@ def scale(values: np.ndarray) -> np.ndarray:
     low, high = np.quantile(centred, [0.25, 0.75])
     spread = (high - low) / _NORMAL_QUARTILES or np.mean(np.abs(centred))
     return np.arcsinh(centred / spread) if spread else np.zeros(len(values))
-
-
-def _parse(path: Path, number: int, line: str) -> tuple[str, str, float]:
-    cells = line.split('\t') if '\t' in line else line.split()
-    cells[-1:] = cells[-1].removesuffix(' .').rstrip(), *[]
-    if len(cells) == 4 and cells[-1] == '.':
-        cells.pop()
-    if len(cells) != 3 or not all(cells):
-        raise lines.error(path, number, f'{lines.quote(line)} is not "entity<TAB>attribute<TAB>value"')
-    value = parse_value(cells[2])
-    if value is None:
-        raise lines.error(path, number, f'{lines.quote(cells[2])} is neither a finite number nor a date; leave it out')
-    return cells[0], cells[1], value
-
-
-def parse_value(text: str) -> float | None:
-    """The number that a text says, of a date the year with decimals; None where it says neither."""
-    literal = _LITERAL.fullmatch(text)
-    text = literal[1] if literal else text
-    date = _DATE.fullmatch(text)
-    if date:
-        year, month, day = int(date[1]), int(date[2]), int(date[3] or 1)
-        # Calendars that differ by days do not matter to a feature: a month is a twelfth of a year.
-        return year + (month - 1) / 12 + (day - 1) / _DAYS if 1 <= month <= 12 and 1 <= day <= 31 else None
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) and '_' not in text else None
