@@ -150,14 +150,14 @@ def forward(model: ImageModel, prepared: Sequence[dict]) -> np.ndarray:
     if not prepared:
         return np.zeros((0, 0), dtype=np.float32)
     try:
-        inputs = {name: torch.cat([one[name] for one in prepared]).to(model.record['device']) for name in prepared[0]}
+        inputs = {name: torch.cat([one[name] for one in prepared]) for name in prepared[0]}
     except RuntimeError:
-        raise InputError(
-            f'--model={model.record["model"]}: prepares images in different sizes; --batch_size=1'
-        ) from None
+        name = model.record['model']
+        raise InputError(f'--model={name}: it takes images of different sizes; add --batch_size=1') from None
     # A few models draw at random even when they do not learn; they then draw the same.
     torch.manual_seed(0)
-    with torch.inference_mode():
+    with models.computing(model.record['model']), torch.inference_mode():
+        inputs = {name: tensor.to(model.record['device']) for name, tensor in inputs.items()}
         if hasattr(model.model, 'get_image_features'):
             output = model.model.get_image_features(**inputs)
             vectors = output if isinstance(output, torch.Tensor) else output.pooler_output

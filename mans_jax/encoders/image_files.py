@@ -19,7 +19,7 @@ ENDINGS = ('.jpg', '.jpeg', '.png', '.gif', '.bmp', '.webp', '.tif', '.tiff', '.
 """What the name of an image ends in, in small or capital letters."""
 
 # Others that Pillow knows start other programs (EPS) or are hardly used.
-_FORMATS = ('JPEG', 'MPO', 'PNG', 'GIF', 'BMP', 'WEBP', 'TIFF', 'PPM')
+_FORMATS = ('JPEG', 'PNG', 'GIF', 'BMP', 'WEBP', 'TIFF', 'PPM')
 
 
 class ImageFile(NamedTuple):
@@ -166,12 +166,13 @@ def open_image(path: Path) -> Any:
     """
     pillow = import_for_features('PIL.Image')
     upright = import_for_features('PIL.ImageOps').exif_transpose
+    pillow.init()
     try:
-        with warnings.catch_warnings(), path.open('rb', opener=_open_regular) as file:
+        with warnings.catch_warnings(), open(path, 'rb', opener=_open_regular) as file:
             warnings.simplefilter('ignore')
             # Small files that unpack to huge images: Pillow only warns of those that are not twice as large as allowed.
             warnings.simplefilter('error', pillow.DecompressionBombWarning)
-            image = pillow.open(file, formats=_FORMATS)
+            image = pillow.open(file, formats=[form for form in _FORMATS if form in pillow.OPEN])
             if image.mode in ('I', 'F') or image.mode.startswith('I;'):
                 raise BrokenImage(f'its mode {image.mode} has no scale of colours')
             return upright(image).convert('RGB')

@@ -48,6 +48,19 @@ def loading(name: str) -> Iterator[None]:
         messages.enable_progress_bar()
 
 
+@contextlib.contextmanager
+def computing(name: str) -> Iterator[None]:
+    """Within it, a model computes.
+
+    Raises:
+        InputError: the memory of the GPU does not suffice.
+    """
+    try:
+        yield
+    except import_for_features('torch').OutOfMemoryError:
+        raise InputError(f'--model={name}: the memory of the GPU does not suffice; lower --batch_size') from None
+
+
 def _missing_library(reason: str) -> str:
     for library, extra in (('timm', 'vgg'), ('torchvision', 'vgg')):
         if library in reason.lower():

@@ -78,7 +78,8 @@ def _encode(texts: Sequence[str], model: Any, partial: Path, settings: dict, bat
 
     def encode_batch(positions):
         several = [texts[i] for i in positions]
-        vectors = model.encode(several, batch_size=len(several), show_progress_bar=False, convert_to_numpy=True)
+        with models.computing(settings['model']):
+            vectors = model.encode(several, batch_size=len(several), show_progress_bar=False, convert_to_numpy=True)
         return journal.Batch(np.asarray(vectors, dtype=np.float32), {})
 
     # The longest come first: if memory does not suffice, that shows at once.
