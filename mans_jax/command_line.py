@@ -1,9 +1,10 @@
 """How every command line of this package starts and ends."""
 
+import difflib
 import logging as std_logging
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from absl import app, flags, logging
@@ -11,19 +12,22 @@ from absl import app, flags, logging
 from mans_jax.errors import InputError
 
 
-def run(main: Callable, required: Sequence[str] = ()) -> None:
+def run(main: Callable, required: Sequence[str] = (), commands: Mapping[str, Sequence[str]] = {}) -> None:
     """Parses the flags, runs `main` and exits with what it returns.
 
     Bad input, be it a flag, a file or a config field, ends in one line on stderr and exit code 1.
 
     Args:
-        main: (arguments that are no flags) -> exit code.
+        main: (program, and the command where there are commands) -> exit code.
         required: flags that must be given.
+        commands: by name, what may stand before or behind the flags, with the flags that not every command takes.
     """
 
     def guarded(arguments):
         try:
-            if arguments[1:]:
+            if commands:
+                _check_command(arguments[1:], commands)
+            elif arguments[1:]:
                 raise InputError(f'{arguments[1]!r} is not a flag: write --FLAG=VALUE')
             for name in required:
                 if flags.FLAGS[name].value is None:
@@ -35,6 +39,8 @@ def run(main: Callable, required: Sequence[str] = ()) -> None:
     logging.set_verbosity(logging.INFO)
     # JAX tells at INFO which accelerators it did not find.
     std_logging.getLogger('jax').setLevel(std_logging.WARNING)
+    # Else everything behind a command would pass for one.
+    flags.FLAGS.set_gnu_getopt(bool(commands))
     app.run(guarded, flags_parser=_parse)
 
 
@@ -53,6 +59,22 @@ def parse_features(arguments: Sequence[str]) -> dict[str, str]:
             raise InputError(f'--features={argument}: {name!r} is already {features[name]}; give each modality a name')
         features[name] = file
     return features
+
+
+def _check_command(given: Sequence[str], commands: Mapping[str, Sequence[str]]) -> None:
+    known = ', '.join(commands)
+    if not given:
+        raise InputError(f'no command given; there are {known}; see --help')
+    if given[0] not in commands:
+        nearest = difflib.get_close_matches(given[0], commands, n=1)
+        hint = f'did you mean {nearest[0]!r}? There are' if nearest else 'there are'
+        raise InputError(f'{given[0]!r} is not a command; {hint} {known}')
+    if given[1:]:
+        raise InputError(f'{given[1]!r} is not a flag: write --FLAG=VALUE')
+    for flag in dict.fromkeys(flag for own in commands.values() for flag in own):
+        if flags.FLAGS[flag].present and flag not in commands[given[0]]:
+            takers = ' and '.join(command for command, own in commands.items() if flag in own)
+            raise InputError(f'--{flag} is not a flag of {given[0]!r} but of {takers}; leave it out')
 
 
 def _parse(arguments):

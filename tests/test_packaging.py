@@ -43,6 +43,15 @@ def _requirements(name):
     return [Requirement(line) for line in lines]
 
 
+def _extra(name):
+    """What an extra stands for, with that of the extras that it names in turn."""
+    found = []
+    for requirement in map(Requirement, PROJECT['optional-dependencies'][name]):
+        nested = [_extra(extra) for extra in sorted(requirement.extras)] if requirement.name == 'mans_jax' else []
+        found += [inner for several in nested for inner in several] or [requirement]
+    return found
+
+
 def _modules():
     paths = [path.relative_to(ROOT).with_suffix('') for path in (ROOT / 'mans_jax').rglob('*.py')]
     names = {'.'.join(path.parts).removesuffix('.__init__') for path in paths}
@@ -81,9 +90,7 @@ def test_lock_is_exact_and_names_no_place():
 
 def test_lock_satisfies_every_requirement():
     locked = {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in _requirements('requirements-lock.txt')}
-    wanted = _requirements('requirements.txt') + [
-        Requirement(line) for line in PROJECT['optional-dependencies']['test']
-    ]
+    wanted = _requirements('requirements.txt') + _extra('test') + _extra('test-features')
     wrong = [str(w) for w in wanted if not w.specifier.contains(locked.get(canonicalize_name(w.name), '0'))]
     assert wrong == []
     assert 'tensorflow' not in locked
@@ -140,10 +147,10 @@ class Repository:
         self.python.write_text(STAND_IN)
         self.python.chmod(0o755)
 
-    def launch(self, script, *arguments, version='3 11', fails='', cwd=None):
+    def launch(self, script, *arguments, version='3 11', fails='', extras='', cwd=None):
         """Runs a script; returns its exit code, its stderr and the arguments of each Python that it started."""
         self.log.write_text('')
-        own = {'PYTHON': str(self.python), 'LOG': str(self.log), 'VERSION': version, 'FAILS': fails}
+        own = {'PYTHON': str(self.python), 'LOG': str(self.log), 'VERSION': version, 'FAILS': fails, 'EXTRAS': extras}
         environment = {'PATH': os.environ['PATH'], 'CDPATH': '/', **own}
         command = ['bash', str(self.folder / script), *arguments]
         done = subprocess.run(
@@ -190,6 +197,17 @@ def test_environment_for_tests_serves_training_but_not_the_other_way(repository)
     (repository.folder / 'pyproject.toml').write_text('')
     assert '.[test]' not in _installations(repository.launch('launch/local.sh')[-1])[0]
     assert '.[test]' in _installations(repository.launch('launch/test.sh')[-1])[0]
+
+
+def test_further_extras_are_installed_when_asked_for(repository):
+    assert '.[test]|' in _installations(repository.launch('launch/test.sh')[-1])[0]
+    for script, extras, wanted in (('launch/test.sh', 'vgg', 'test,vgg'), ('.ci/run', 'vgg', 'test,test-features')):
+        first, second = (repository.launch(script, extras=extras)[-1] for _ in range(2))
+        assert f'.[{wanted}]|' in _installations(first)[0] and _installations(second) == []
+    assert set(wanted.split(',')) <= set(PROJECT['optional-dependencies'])
+    # The features of texts and images are no part of what a first test run installs.
+    assert not {'torch', 'transformers'} & {requirement.name for requirement in _extra('test')}
+    assert {'torch', 'transformers', 'pytest'} <= {requirement.name for requirement in _extra('test-features')}
 
 
 def test_failed_installation_is_tried_again(repository):

@@ -1,4 +1,4 @@
-"""Libraries that only some file formats need."""
+"""Libraries that only some file formats, or features from raw material, need."""
 
 import importlib
 from pathlib import Path
@@ -26,3 +26,16 @@ def import_for(path: Path, name: str) -> ModuleType:
     except ModuleNotFoundError:
         library = next(known for known in _INSTALL if f'{name}.'.startswith(f'{known}.'))
         raise InputError(f'{path}: {library} is needed to read it: pip install {_INSTALL[library]}') from None
+
+
+def import_for_features(name: str) -> ModuleType:
+    """Imports a library, or the module of one, that makes features from texts or images.
+
+    Raises:
+        InputError: it, or a library that it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        library = (error.name or name).partition('.')[0]
+        raise InputError(f"{library} is needed for this: pip install 'mans_jax[features]'") from None

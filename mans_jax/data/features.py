@@ -19,7 +19,6 @@ FLOATS = frozenset(
 """The types that features may have in a file."""
 
 _ROWS = 1 << 14
-_NAMED = 3
 
 
 def read(
@@ -45,7 +44,7 @@ def read(
     path = Path(path)
     with open_features(path) as stored:
         _check_form(path, stored, len(entities))
-        ids = np.arange(len(entities)) if stored.labels is None else _match(path, stored, entities, passed_over)
+        ids = np.arange(len(entities)) if stored.labels is None else match(path, stored, entities, passed_over)
         features = np.zeros((len(entities), stored.values.shape[1]), dtype=np.float32)
         present = np.zeros(len(entities), dtype=bool)
         for start in range(0, len(ids), _ROWS):
@@ -71,8 +70,20 @@ def _check_form(path: Path, stored: Stored, num_entities: int) -> None:
         raise InputError(f'{stored.source}: {len(stored.labels)} labels for the {len(values)} rows of {path}')
 
 
-def _match(path: Path, stored: Stored, entities: Sequence[str], passed_over: Collection[str]) -> np.ndarray:
-    """The entity id of each row, int64[N]; -1 where its label is no entity."""
+def match(path: Path, stored: Stored, entities: Sequence[str], passed_over: Collection[str] = ()) -> np.ndarray:
+    """The entity id of each row, int64[N]; -1 where its label is no entity.
+
+    A warning counts and names the labels that are no entity and the entities that have no label.
+
+    Args:
+        path: the file that is meant, for messages.
+        stored: its labels; the values do not matter.
+        entities: the E labels of the graph.
+        passed_over: labels that are no entity but may be there, too.
+
+    Raises:
+        InputError: a label comes twice, or none of them is an entity.
+    """
     first = {}
     for row, label in enumerate(stored.labels):
         if first.setdefault(label, row) != row:
@@ -85,22 +96,17 @@ def _match(path: Path, stored: Stored, entities: Sequence[str], passed_over: Col
     expected = {*id_of, *passed_over}
     unknown = [label for label in stored.labels if label not in expected]
     if len(unknown) == len(ids):
-        example = f'the file has {_name(unknown)}; the graph has {_name(entities)}'
+        example = f'the file has {lines.name_some(unknown)}; the graph has {lines.name_some(entities)}'
         raise InputError(f"{path}: none of its {len(ids)} labels is an entity, so it is another graph's: {example}")
     missing = [label for label in entities if label not in first]
     said = []
     if unknown:
-        said.append(f'{len(unknown)} of {len(ids)} labels are no entity and left out: {_name(unknown)}')
+        said.append(f'{len(unknown)} of {len(ids)} labels are no entity and left out: {lines.name_some(unknown)}')
     if missing:
-        said.append(f'{len(missing)} of {len(entities)} entities have no row: {_name(missing)}')
+        said.append(f'{len(missing)} of {len(entities)} entities have no row: {lines.name_some(missing)}')
     if said:
         logging.warning('%s: %s', path, '; '.join(said))
     return ids
-
-
-def _name(labels: Sequence[str]) -> str:
-    """The first few of some labels."""
-    return ', '.join(map(lines.quote, labels[:_NAMED])) + (', ...' if len(labels) > _NAMED else '')
 
 
 def _to_float32(path: Path, stored: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -126,3 +126,8 @@ def error(path: Path, line: int, message: str) -> InputError:
 def quote(text: str, *, width: int = 60) -> str:
     """Text for a one-line message: quoted, with control characters escaped, cut at `width`."""
     return repr(text if len(text) <= width else text[: width - 3] + '...')
+
+
+def name_some(labels: Sequence[str], *, number: int = 3) -> str:
+    """The first few of some labels, for a one-line message."""
+    return ', '.join(map(quote, labels[:number])) + (', ...' if len(labels) > number else '')

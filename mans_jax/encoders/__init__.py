@@ -1,0 +1,1 @@
+"""Texts, images and numeric facts to features of entities."""
