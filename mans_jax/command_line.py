@@ -2,7 +2,9 @@
 
 import difflib
 import logging as std_logging
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,9 +34,15 @@ def run(main: Callable, required: Sequence[str] = (), commands: Mapping[str, Seq
             for name in required:
                 if flags.FLAGS[name].value is None:
                     raise InputError(f'--{name} is missing; see --help')
-            return main(arguments)
+            code = main(arguments)
+            sys.stdout.flush()
+            return code
         except InputError as error:
             return _fail(error)
+        except BrokenPipeError:
+            # Whoever read the output, as `head` does, has seen enough. Python would complain when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + signal.SIGPIPE
 
     logging.set_verbosity(logging.INFO)
     # JAX tells at INFO which accelerators it did not find.

@@ -112,3 +112,14 @@ def test_bad_input_is_one_line(leaking, tmp_path, arguments, message):
     assert (done.returncode, done.stdout) == (1, '')
     assert done.stderr.startswith(f'error: {message}'), done.stderr
     assert done.stderr.count('\n') == 1
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(tmp_path):
+    """As `| head` does: here it closes the pipe before the first line."""
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}
+    command = [sys.executable, '-m', 'mans_jax.audit', '--graph=digits']
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, 'w') as stdout:
+        done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=stdout, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 141 and 'Traceback' not in done.stderr and 'BrokenPipe' not in done.stderr
