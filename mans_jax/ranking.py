@@ -69,13 +69,9 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
     Returns:
         Counts.
     """
-    finite = jnp.isfinite(scores)
-    first_bad = jnp.argmin(finite)
-    bad_query, bad_entity = jnp.divmod(first_bad, scores.shape[1])
-    bad_query = jnp.where(jnp.all(finite), -1, bad_query)
-
+    bad_query, bad_entity = first_not_finite(scores)
     target_score = scores[block.query, block.target]
-    scores = _strike_out(scores, block.queries, known)
+    scores = strike_out(scores, block.queries, known)
     # A target that is not known is still in its row, level with itself.
     itself = (scores[block.query, block.target] > -jnp.inf).astype(jnp.int32)
 
@@ -87,7 +83,14 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
     return Counts(better, tied - itself, bad_query, bad_entity)
 
 
-def _strike_out(scores, queries, known):
+def first_not_finite(scores: Float[Array, 'Q E']) -> tuple[Int[Array, ''], Int[Array, '']]:
+    """(query, candidate) of the first score that is not finite, int32[] each; the query is -1 where all are."""
+    finite = jnp.isfinite(scores)
+    bad_query, bad_entity = jnp.divmod(jnp.argmin(finite), scores.shape[1])
+    return jnp.where(jnp.all(finite), -1, bad_query), bad_entity
+
+
+def strike_out(scores: Float[Array, 'Q E'], queries: Queries, known: KnownTriples) -> Float[Array, 'Q E']:
     """Sets the scores of known answers to minus infinity, walking through the flat list of (query, answer)."""
     start, count = known.find(*queries)
     end = jnp.cumsum(count)

@@ -122,7 +122,7 @@ def test_the_named_triple_stands_the_right_way_round(graph, known, setting, side
     want = (broken, relation, tail) if side == HEAD else (head, relation, broken)
     with pytest.raises(NonFiniteScore) as error:
         link_prediction._raise_non_finite(
-            graph, jax.device_get(block_of(side, (tail, head)[side], relation, 0)), jax.device_get(counts)
+            graph, block_of(side, (tail, head)[side], relation, 0), counts.bad_query, counts.bad_entity
         )
     assert str(error.value).startswith(f'the score of {graph.describe(np.array(want))} is not finite')
 
