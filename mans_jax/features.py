@@ -12,10 +12,10 @@ goes on where it was when the same command is given again.
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 
 from mans_jax import command_line
-from mans_jax.data import load_graph
+from mans_jax.data import lines, load_graph
 from mans_jax.encoders import feature_writer, image, image_vectors, journal, numeric, rows, text
 from mans_jax.errors import InputError
 
@@ -84,6 +84,13 @@ def _image(path: Path, partial: Path, entities: Sequence[str] | None) -> rows.En
 def _numeric(path: Path, _, entities: Sequence[str] | None) -> rows.Encoded:
     found = numeric.encode(path, min_entities=_MIN_ENTITIES.value)
     kept = rows.select(path, found.labels, entities)
+    if found.rare:
+        several = lines.name_some(list(found.rare))
+        fewer = f'fewer than {_MIN_ENTITIES.value} entities'
+        logging.warning('%s: %d attributes of %s are left out: %s', path, len(found.rare), fewer, several)
+    if found.odd:
+        several = ', '.join(f'{lines.quote(value)} in line {number}' for number, value in found.odd[:3])
+        logging.warning('%s: %d values are no number and left out: %s', path, len(found.odd), several)
     record = {
         'kind': 'numeric',
         'input': {'name': path.name, 'sha256': feature_writer.file_digest(path)},
@@ -91,7 +98,11 @@ def _numeric(path: Path, _, entities: Sequence[str] | None) -> rows.Encoded:
         'min_entities': _MIN_ENTITIES.value,
         'attributes': found.attributes,
         'versions': feature_writer.versions('numpy'),
-        'skipped': {'rare_attributes': found.rare, 'not_in_graph': len(found.labels) - len(kept)},
+        'skipped': {
+            'rare_attributes': found.rare,
+            'without_number': len(found.odd),
+            'not_in_graph': len(found.labels) - len(kept),
+        },
     }
     return rows.Encoded([found.labels[i] for i in kept], found.values[kept], record)
 

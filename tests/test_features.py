@@ -254,13 +254,15 @@ def test_vectors_by_image_id_need_no_model(run, tmp_path):
 
 def test_numeric_facts_to_features(run, graph, tmp_path):
     facts = ''.join(f'{label}\theight\t{i}\n' for i, label in enumerate(['x', 'e', 'a']))
-    (tmp_path / 'facts.tsv').write_text(facts + 'a\tage\t3\n')
+    (tmp_path / 'facts.tsv').write_text(facts + 'a\tage\t3\na\theight\ttall\n')
     done = run('numeric', '--input=facts.tsv', '--output=x.safetensors', '--graph=graph', '--min_entities=2')
     assert (done.code, done.stdout.splitlines()[0]) == (0, 'x.safetensors: 2 of 5 entities, 2 features each')
     labels, features, provenance = content(tmp_path / 'x.safetensors')
     assert labels == ['a', 'e'] and features[:, 1].tolist() == [1, 1]
     assert provenance['attributes'] == ['height']
-    assert provenance['skipped'] == {'rare_attributes': {'age': 1}, 'not_in_graph': 1}
+    assert provenance['skipped'] == {'rare_attributes': {'age': 1}, 'without_number': 1, 'not_in_graph': 1}
+    assert "facts.tsv: 1 attributes of fewer than 2 entities are left out: 'age'" in done.stderr
+    assert "facts.tsv: 1 values are no number and left out: 'tall' in line 5" in done.stderr
 
 
 def refusal(done):
