@@ -2,7 +2,7 @@
 
 text: --input is a TSV of label<TAB>text, --model any model of sentence-transformers.
 image: --input is a folder with a folder of images for each entity, or any folder of images and an --index of
-label<TAB>image id; --model is any vision model of transformers. With an index it may also be an .h5 of vectors by id.
+label<TAB>image id; --model is any vision model of transformers.
 numeric: --input is a file of entity<TAB>attribute<TAB>value.
 
 Writes a .safetensors with the labels of its rows, which `--config.features.NAME=FILE` takes. A run that was stopped
@@ -16,7 +16,7 @@ from absl import flags, logging
 
 from mans_jax import command_line
 from mans_jax.data import lines, load_graph
-from mans_jax.encoders import feature_writer, image, image_vectors, journal, numeric, rows, text
+from mans_jax.encoders import feature_writer, image, journal, numeric, rows, text
 from mans_jax.errors import InputError
 
 _INPUT = flags.DEFINE_string('input', None, 'The file or folder with the texts, images or facts.')
@@ -70,15 +70,8 @@ def _text(path: Path, partial: Path, entities: Sequence[str] | None) -> rows.Enc
 
 def _image(path: Path, partial: Path, entities: Sequence[str] | None) -> rows.Encoded:
     index = None if _INDEX.value is None else Path(_INDEX.value)
-    if path.suffix.lower() not in image_vectors.ENDINGS:
-        options = {'index': index, 'batch_size': _BATCH_SIZE.value}
-        return image.encode(path, _model(), partial=partial, entities=entities, **options)
-    if index is None:
-        raise InputError(f'--input={path}: --index is missing, which tells the images of each entity')
-    for flag in ('model', 'batch_size'):
-        if flags.FLAGS[flag].present:
-            raise InputError(f'--{flag}: {path} holds vectors already; leave it out')
-    return image_vectors.encode(path, index, entities=entities)
+    options = {'index': index, 'batch_size': _BATCH_SIZE.value}
+    return image.encode(path, _model(), partial=partial, entities=entities, **options)
 
 
 def _numeric(path: Path, _, entities: Sequence[str] | None) -> rows.Encoded:

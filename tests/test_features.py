@@ -236,22 +236,6 @@ def test_images_to_features(run, images, image_model, tmp_path):
     assert provenance['skipped']['broken'] == {'digit 0/1.png': 'not an image'}
 
 
-def test_vectors_by_image_id_need_no_model(run, tmp_path):
-    import h5py
-
-    with h5py.File(tmp_path / 'vectors.h5', 'w') as file:
-        file.update({f'IMG{i}': np.full(3, i, np.float32) for i in range(3)})
-    (tmp_path / 'index.txt').write_text('a\tIMG0\nb\tIMG1\na\tIMG2\n')
-    arguments = ['image', '--input=vectors.h5', '--output=x.safetensors']
-    done = run(*arguments, '--index=index.txt')
-    assert (done.code, done.stderr) == (0, '')
-    assert content(tmp_path / 'x.safetensors')[1].tolist() == [[1] * 3, [1] * 3]
-    (tmp_path / 'x.safetensors').unlink()
-    assert refusal(run(*arguments)) == '--input=vectors.h5: --index is missing, which tells the images of each entity'
-    said = refusal(run(*arguments, '--index=index.txt', '--model=x'))
-    assert said == '--model: vectors.h5 holds vectors already; leave it out'
-
-
 def test_numeric_facts_to_features(run, graph, tmp_path):
     facts = ''.join(f'{label}\theight\t{i}\n' for i, label in enumerate(['x', 'e', 'a']))
     (tmp_path / 'facts.tsv').write_text(facts + 'a\tage\t3\na\theight\ttall\n')
