@@ -9,6 +9,7 @@ Writes a .safetensors with the labels of its rows, which `--config.features.NAME
 goes on where it was when the same command is given again.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,8 @@ COMMANDS = {
 
 def main(arguments) -> int:
     """Makes the features and says what was made."""
+    # PyTorch's threads wait for each other at full speed else, which on a machine with other work is most of the time.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     output = Path(_OUTPUT.value)
     feature_writer.check_output(output)
     partial = feature_writer.partial_folder(output)
