@@ -22,7 +22,9 @@ def nearest_labels(label: str, labels: Sequence[str], n: int = 3) -> list[str]:
     wanted = label.casefold()
     if not wanted.strip():
         return []
-    found = heapq.nsmallest(n, (x for x in labels if wanted in x.casefold()), key=lambda x: (len(x), x))
+    # A letter or two is part of too many labels to mean one of them.
+    containing = (x for x in labels if wanted in x.casefold()) if len(wanted) > 2 else ()
+    found = heapq.nsmallest(n, containing, key=lambda x: (len(x), x))
     if len(found) == n:
         return found
     matcher = difflib.SequenceMatcher(autojunk=False)

@@ -16,33 +16,33 @@ from mans_jax import command_line
 from mans_jax.errors import InputError
 from mans_jax.query_file import PLACES, Query, make_query, read_queries
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'The folder of the run.')
-_HEAD = flags.DEFINE_string('head', None, 'The label of the head; leave it out to ask for it.')
-_RELATION = flags.DEFINE_string('relation', None, 'The label of the relation; leave it out to ask for it.')
-_TAIL = flags.DEFINE_string('tail', None, 'The label of the tail; leave it out to ask for it.')
-_QUERIES = flags.DEFINE_string(
-    'queries', None, "A TSV file of head, relation and tail, one of them '?', a query a line."
-)
-_TOP = flags.DEFINE_integer('top', 10, 'How many answers a query gets.')
-_NOVEL = flags.DEFINE_bool('novel', False, 'Leaves known facts out.')
-_FORMAT = flags.DEFINE_enum(
-    'format', 'tsv', ['tsv', 'jsonl'], 'What is printed: a table with a heading, or JSON lines.'
-)
-
 _COLUMNS = (*PLACES, 'asked', 'rank', 'score', 'probability', 'known')
 _QUERIES_AT_ONCE = 1024
+
+
+def define_flags() -> None:
+    """Defines the flags; not on import, since flags of one name cannot be defined by two modules."""
+    flags.DEFINE_string('workdir', None, 'The folder of the run.')
+    for place in PLACES:
+        flags.DEFINE_string(place, None, f'The label of the {place}; leave it out to ask for it.')
+    flags.DEFINE_string('queries', None, "A TSV file of head, relation and tail, one of them '?', a query a line.")
+    flags.DEFINE_integer('top', 10, 'How many answers a query gets.')
+    flags.DEFINE_bool('novel', False, 'Leaves known facts out.')
+    flags.DEFINE_enum('format', 'tsv', ['tsv', 'jsonl'], 'What is printed: a table with a heading, or JSON lines.')
 
 
 def main(_) -> int:
     """Answers the query of the flags or those of a file, on stdout."""
     queries = _queries()
-    if _TOP.value < 1:
-        raise InputError(f'--top={_TOP.value}: at least 1 answer')
+    if flags.FLAGS.top < 1:
+        raise InputError(f'--top={flags.FLAGS.top}: at least 1 answer')
     # Imported late: a mistyped flag is answered at once.
     from mans_jax.predictor import Predictor
 
-    predictor = Predictor.load(_WORKDIR.value)
-    lines = format_lines(answer(predictor, queries, _TOP.value, _NOVEL.value), _FORMAT.value)
+    predictor = Predictor.load(flags.FLAGS.workdir)
+    if flags.FLAGS['top'].present:
+        _warn_of_too_many(predictor.run.graph, queries, flags.FLAGS.top)
+    lines = format_lines(answer(predictor, queries, flags.FLAGS.top, flags.FLAGS.novel), flags.FLAGS.format)
     try:
         for line in lines:
             print(line)
@@ -66,18 +66,13 @@ def answer(predictor, queries: Sequence[Query], k: int, novel: bool) -> Iterator
         InputError: a label does not exist, naming where it stands.
     """
     ids = np.array([_ids(predictor, query) for query in queries])
-    largest = {place: predictor.run.graph.num_entities for place in PLACES}
-    largest['relation'] = predictor.run.graph.num_relations
-    if any(k > largest[query.asked] for query in queries):
-        size = min(largest[query.asked] for query in queries if k > largest[query.asked])
-        print(f'warning: --top={k}: there are only {size}, and all of them are returned', file=sys.stderr)
     for start in range(0, len(queries), _QUERIES_AT_ONCE):
         part = slice(start, start + _QUERIES_AT_ONCE)
-        yield from _answer_part(predictor, queries[part], ids[part], k, largest, novel)
+        yield from _answer_part(predictor, queries[part], ids[part], k, novel)
 
 
-def _answer_part(predictor, queries, ids, k, largest, novel):
-    answers, row_of = {}, {}
+def _answer_part(predictor, queries, ids, k, novel):
+    answers, row_of, largest = {}, {}, _largest(predictor.run.graph)
     asked = np.array([query.asked for query in queries])
     ask: dict[str, Callable] = {'head': predictor.heads, 'relation': predictor.relations, 'tail': predictor.tails}
     for place in np.unique(asked).tolist():
@@ -114,9 +109,24 @@ def format_lines(answers: Iterator[dict], form: str) -> Iterator[str]:
         yield heading
 
 
+def _largest(graph) -> dict[str, int]:
+    """How many answers there are to a query for each place."""
+    return {'head': graph.num_entities, 'relation': graph.num_relations, 'tail': graph.num_entities}
+
+
+def _warn_of_too_many(graph, queries, k):
+    asked = {query.asked for query in queries if k > _largest(graph)[query.asked]}
+    there = [f'{graph.num_entities} entities'] if asked & {'head', 'tail'} else []
+    there += [f'{graph.num_relations} relations'] if 'relation' in asked else []
+    if there:
+        print(
+            f'warning: --top={k}: there are only {" and ".join(there)}, and all of them are returned', file=sys.stderr
+        )
+
+
 def _queries() -> list[Query]:
-    given = [_HEAD.value, _RELATION.value, _TAIL.value]
-    if _QUERIES.value is None:
+    given = [flags.FLAGS[place].value for place in PLACES]
+    if flags.FLAGS.queries is None:
         try:
             return [make_query(given)]
         except InputError as error:
@@ -125,7 +135,7 @@ def _queries() -> list[Query]:
             ) from None
     if any(value is not None for value in given):
         raise InputError('--queries comes with none of --head, --relation and --tail; write that query into the file')
-    return read_queries(Path(_QUERIES.value))
+    return read_queries(Path(flags.FLAGS.queries))
 
 
 def _ids(predictor, query):
@@ -138,4 +148,5 @@ def _ids(predictor, query):
 
 
 if __name__ == '__main__':
+    define_flags()
     command_line.run(main, required=('workdir',))

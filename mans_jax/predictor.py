@@ -26,7 +26,7 @@ from mans_jax.tasks.link_prediction import embed_candidates, not_finite
 from mans_jax.top_k import top_answers
 
 QUERIES_PER_BLOCK = 128
-_SMALLEST_K = 16
+_DEFAULT_K, _SMALLEST_K = 10, 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,13 +87,13 @@ class Predictor:
         predictor._top(Queries(nothing, nothing, nothing), predictor._compiled_k(1), novel=False)
         return predictor
 
-    def tails(self, heads, relations, k: int = 10, *, novel: bool = False) -> Answers:
+    def tails(self, heads, relations, k: int | None = None, *, novel: bool = False) -> Answers:
         """The k entities that most plausibly complete (head, relation, ?).
 
         Args:
             heads: Q labels or ids, or one for all queries.
             relations: likewise.
-            k: answers a query; more than there are entities means all of them.
+            k: answers a query, 10 by default; more than there are entities means all of them.
             novel: whether known facts are left out.
 
         Raises:
@@ -101,11 +101,11 @@ class Predictor:
         """
         return self._complete(TAIL, heads, relations, k, novel)
 
-    def heads(self, relations, tails, k: int = 10, *, novel: bool = False) -> Answers:
+    def heads(self, relations, tails, k: int | None = None, *, novel: bool = False) -> Answers:
         """The k entities that most plausibly complete (?, relation, tail); otherwise as `tails`."""
         return self._complete(HEAD, tails, relations, k, novel)
 
-    def relations(self, heads, tails, k: int = 10, *, novel: bool = False) -> Answers:
+    def relations(self, heads, tails, k: int | None = None, *, novel: bool = False) -> Answers:
         """The k relations that most plausibly lead from head to tail; otherwise as `tails`."""
         head, tail = self._all_ids(heads, tails)
         k = self._at_most(k, self.run.graph.num_relations, 'relations')
@@ -115,7 +115,7 @@ class Predictor:
             found = relation_scores(self.run.model, self._variables, block[:, 0], block[:, 1], through)
             scores[i * QUERIES_PER_BLOCK :][:real] = np.asarray(found)[:real]
         for query, relation in np.argwhere(~np.isfinite(scores))[:1]:
-            raise not_finite(self.run.graph.describe((head[query], relation, tail[query])))
+            raise not_finite(self.run.graph.describe(np.array([head[query], relation, tail[query]])))
         if novel:
             every = np.arange(self.run.graph.num_relations)
             scores[self._is_known(head[:, None], every, tail[:, None])] = -np.inf
@@ -189,7 +189,7 @@ class Predictor:
             if top.bad_query >= 0:
                 ends = (top.bad_entity, block[top.bad_query, 0])
                 head, tail = ends if side == HEAD else ends[::-1]
-                raise not_finite(graph.describe((head, block[top.bad_query, 1], tail)))
+                raise not_finite(graph.describe(np.array([head, block[top.bad_query, 1], tail])))
             rows = slice(i * QUERIES_PER_BLOCK, i * QUERIES_PER_BLOCK + real)
             ids[rows], scores[rows] = top.entity[:real, :k], top.score[:real, :k]
         ids[ids == graph.num_entities] = -1
@@ -233,6 +233,8 @@ class Predictor:
 
     @staticmethod
     def _at_most(k, size, what):
+        if k is None:
+            return min(_DEFAULT_K, size)
         if k < 1:
             raise InputError(f'k is {k}, but must be at least 1')
         if k > size:
@@ -248,7 +250,7 @@ _contains = jax.jit(lambda known, triples: known.contains(triples))
 
 
 def _ids(values, kind, find, labels):
-    values = [values] if isinstance(values, str | numbers.Integral) else list(values)
+    values = [values] if np.ndim(values) == 0 else list(values)
     return np.array([_checked_id(value, kind, find, labels) for value in values], dtype=np.int32)
 
 
