@@ -75,7 +75,7 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
     bad_query = jnp.where(jnp.all(finite), -1, bad_query)
 
     target_score = scores[block.query, block.target]
-    scores = _strike_out(scores, block.queries, known)
+    scores = strike_out(scores, known, *known.find(*block.queries))
     # A target that is not known is still in its row, level with itself.
     itself = (scores[block.query, block.target] > -jnp.inf).astype(jnp.int32)
 
@@ -87,9 +87,18 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
     return Counts(better, tied - itself, bad_query, bad_entity)
 
 
-def _strike_out(scores, queries, known):
-    """Sets the scores of known answers to minus infinity, walking through the flat list of (query, answer)."""
-    start, count = known.find(*queries)
+def strike_out(
+    scores: Float[Array, 'Q C'], known: KnownTriples, start: Int[Array, 'Q'], count: Int[Array, 'Q'], first=0
+) -> Float[Array, 'Q C']:
+    """Sets the scores of known answers to minus infinity, walking through the flat list of (query, answer).
+
+    Args:
+        scores: plausibility of the C entities from `first` on as the answer of each of Q queries.
+        known: the index that holds the answers.
+        start: where the answers of each query begin in `known.answers`, from `known.find`.
+        count: how many there are; all of them among the C entities.
+        first: the id of the first of the C entities, int32[].
+    """
     end = jnp.cumsum(count)
 
     def strike(step, scores):
@@ -97,7 +106,7 @@ def _strike_out(scores, queries, known):
         row = jnp.searchsorted(end, position, side='right')
         answer = known.answers.at[start[row] + position - (end - count)[row]].get(mode='clip')
         # Past the end of the list, `row` is out of range and the update is dropped.
-        return scores.at[row, answer].set(-jnp.inf, mode='drop')
+        return scores.at[row, answer - first].set(-jnp.inf, mode='drop')
 
     return jax.lax.fori_loop(0, -(-end[-1] // _KNOWN_PER_STEP), strike, scores)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mans_jax.errors import InputError
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
-from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding
+from mans_jax.models import FROZEN, PARAMS, Candidates, MultiModalEmbedding
 from mans_jax.ranking import count_better, pack, rank_metrics, ranks
 
 
@@ -27,6 +27,14 @@ class TripleCounts(NamedTuple):
 
 class NonFiniteScore(InputError):
     """A score is NaN or infinite, so no rank means anything."""
+
+
+def not_finite(triple: str) -> NonFiniteScore:
+    """The error of a triple, given as text, whose score is not finite."""
+    return NonFiniteScore(
+        f'the score of {triple} is not finite: the training has diverged; '
+        f'lower config.learning_rate, or look at the gradient norms in metrics.jsonl'
+    )
 
 
 def predict_links(
@@ -56,7 +64,7 @@ def predict_links(
         NonFiniteScore: naming the first score that is not finite.
     """
     variables = {PARAMS: params, FROZEN: frozen}
-    candidates = _embed_candidates(model, variables)
+    candidates = embed_candidates(model, variables)
     blocks, position = pack(triples)
     better, tied = np.zeros((2, 2 * len(triples)), dtype=np.int64)
     for index in progress(range(len(position))):
@@ -89,7 +97,8 @@ def link_prediction_metrics(counts: TripleCounts, ties: str = 'realistic') -> di
 
 
 @partial(jax.jit, static_argnames='model')
-def _embed_candidates(model, variables):
+def embed_candidates(model: MultiModalEmbedding, variables: dict) -> Candidates:
+    """`model.candidates`, compiled: all entities in blocks of columns."""
     return model.apply(variables, method=model.candidates)
 
 
@@ -104,7 +113,4 @@ def _raise_non_finite(graph, block, counts):
     candidate = graph.entities[counts.bad_entity]
     kept, relation = graph.entities[kept], graph.relations[relation]
     head, tail = (candidate, kept) if side == HEAD else (kept, candidate)
-    raise NonFiniteScore(
-        f'the score of ({head}, {relation}, {tail}) is not finite: the training has diverged; '
-        f'lower config.learning_rate, or look at the gradient norms in metrics.jsonl'
-    )
+    raise not_finite(f'({head}, {relation}, {tail})')

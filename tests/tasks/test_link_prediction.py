@@ -114,7 +114,7 @@ def test_the_named_triple_stands_the_right_way_round(graph, known, setting, side
     counts = link_prediction._rank_block(
         model,
         {PARAMS: params, FROZEN: frozen},
-        link_prediction._embed_candidates(model, {PARAMS: params, FROZEN: frozen}),
+        link_prediction.embed_candidates(model, {PARAMS: params, FROZEN: frozen}),
         known,
         block_of(side, (tail, head)[side], relation, (head, tail)[side]),
     )
