@@ -4,7 +4,6 @@ Of head, relation and tail the one that is left out is asked for. `--queries=FIL
 """
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -43,13 +42,8 @@ def main(_) -> int:
     if flags.FLAGS['top'].present:
         _warn_of_too_many(predictor.run.graph, queries, flags.FLAGS.top)
     lines = format_lines(answer(predictor, queries, flags.FLAGS.top, flags.FLAGS.novel), flags.FLAGS.format)
-    try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read this has seen enough, as `head` does. Python flushes once more when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for line in lines:
+        print(line)
     return 0
 
 
