@@ -313,7 +313,8 @@ def test_a_model_that_cannot_be_loaded(run, graph):
 
 
 def test_the_process_that_nobody_forked(graph, tmp_path):
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}
+    paths = os.pathsep.join(filter(None, [str(ROOT), *sys.path]))
+    environment = {**os.environ, 'PYTHONPATH': paths, 'JAX_PLATFORMS': 'cpu'}
     command = [sys.executable, '-m', 'mans_jax.features', *PLACES, 'txt']
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert refusal(Done(done.returncode, done.stdout, done.stderr)).startswith("'txt' is not a command")
