@@ -5,7 +5,7 @@ import numpy as np
 from mans_jax.graph import HEAD, TAIL, KnownTriples
 
 
-def corrupt(triples: np.ndarray, sides: np.ndarray, known: KnownTriples, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def corrupt(triples: np.ndarray, sides: np.ndarray, known: KnownTriples, seed) -> tuple[np.ndarray, np.ndarray]:
     """Replaces one end of each triple by an entity that makes no known triple, every such entity being equally likely.
 
     Drawn on the host, as it is done once for a run and compiling would take longer than the drawing.
@@ -14,7 +14,7 @@ def corrupt(triples: np.ndarray, sides: np.ndarray, known: KnownTriples, seed: i
         triples: int[N, 3] rows of (head, relation, tail).
         sides: int[N], HEAD or TAIL: which end is replaced.
         known: the triples to filter by.
-        seed: decides the draw.
+        seed: decides the draw; an int, or a sequence of them.
 
     Returns:
         (corruptions int32[N, 3], exists bool[N]); where every entity makes a known triple, `exists` is false and the

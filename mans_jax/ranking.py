@@ -69,11 +69,7 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
     Returns:
         Counts.
     """
-    finite = jnp.isfinite(scores)
-    first_bad = jnp.argmin(finite)
-    bad_query, bad_entity = jnp.divmod(first_bad, scores.shape[1])
-    bad_query = jnp.where(jnp.all(finite), -1, bad_query)
-
+    bad_query, bad_entity = first_not_finite(scores)
     target_score = scores[block.query, block.target]
     scores = strike_out(scores, known, *known.find(*block.queries))
     # A target that is not known is still in its row, level with itself.
@@ -85,6 +81,13 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
 
     better, tied = jax.lax.map(count, (block.query, target_score))
     return Counts(better, tied - itself, bad_query, bad_entity)
+
+
+def first_not_finite(scores: Float[Array, 'Q E']) -> tuple[Int[Array, ''], Int[Array, '']]:
+    """The query and the candidate of the first score that is not finite, int32[] each; the query is -1 for none."""
+    finite = jnp.isfinite(scores)
+    query, entity = jnp.divmod(jnp.argmin(finite), scores.shape[1])
+    return jnp.where(jnp.all(finite), -1, query), entity
 
 
 def strike_out(

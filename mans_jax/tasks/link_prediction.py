@@ -65,16 +65,48 @@ def predict_links(
     """
     variables = {PARAMS: params, FROZEN: frozen}
     candidates = embed_candidates(model, variables)
+
+    def count(block):
+        counts = _rank_block(model, variables, candidates, known, block)
+        return TripleCounts(counts.better, counts.tied), counts.bad_query, counts.bad_entity
+
+    return count_blockwise(count, graph, triples, progress)
+
+
+def count_blockwise(
+    count: Callable, graph: KnowledgeGraph, triples: np.ndarray, progress: Callable[[Iterable], Iterable] = iter
+):
+    """Counts something for the head and the tail of triples, a block of queries at a time.
+
+    Args:
+        count: Block -> (a pytree of int[..., T], bad query int[], bad entity int[]); the last two name a score that is
+            not finite, or are -1.
+        graph: the graph, for names in error messages.
+        triples: int[N, 3] rows of (head, relation, tail).
+        progress: wraps the sequence of blocks, for a progress bar.
+
+    Returns:
+        The pytree as int64[..., 2, N], in the order of `triples`: first for the heads, then for the tails.
+
+    Raises:
+        NonFiniteScore: naming the first score that is not finite.
+    """
     blocks, position = pack(triples)
-    better, tied = np.zeros((2, 2 * len(triples)), dtype=np.int64)
+    results = []
     for index in progress(range(len(position))):
         block = jax.tree.map(lambda x, index=index: x[index], blocks)
-        counts = jax.device_get(_rank_block(model, variables, candidates, known, block))
-        if counts.bad_query >= 0:
-            _raise_non_finite(graph, block, counts)
-        real = position[index] >= 0
-        better[position[index][real]], tied[position[index][real]] = counts.better[real], counts.tied[real]
-    return TripleCounts(better.reshape(2, -1), tied.reshape(2, -1))
+        counts, bad_query, bad_entity = jax.device_get(count(block))
+        if bad_query >= 0:
+            _raise_non_finite(graph, block, bad_query, bad_entity)
+        results.append(counts)
+
+    def arrange(*counts):
+        joined, real = np.concatenate(counts, axis=-1), position.ravel() >= 0
+        arranged = np.zeros((*joined.shape[:-1], 2 * len(triples)), dtype=np.int64)
+        arranged[..., position.ravel()[real]] = joined[..., real]
+        return arranged.reshape(*joined.shape[:-1], 2, len(triples))
+
+    return jax.tree.map(arrange, *results)
 
 
 def link_prediction_metrics(counts: TripleCounts, ties: str = 'realistic') -> dict:
@@ -108,9 +140,9 @@ def _rank_block(model, variables, candidates, known, block):
     return count_better(scores, block, known)
 
 
-def _raise_non_finite(graph, block, counts):
-    side, kept, relation = (int(ids[counts.bad_query]) for ids in block.queries)
-    candidate = graph.entities[counts.bad_entity]
+def _raise_non_finite(graph, block, bad_query, bad_entity):
+    side, kept, relation = (int(ids[bad_query]) for ids in block.queries)
+    candidate = graph.entities[bad_entity]
     kept, relation = graph.entities[kept], graph.relations[relation]
     head, tail = (candidate, kept) if side == HEAD else (kept, candidate)
     raise not_finite(f'({head}, {relation}, {tail})')

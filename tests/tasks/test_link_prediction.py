@@ -121,9 +121,7 @@ def test_the_named_triple_stands_the_right_way_round(graph, known, setting, side
     assert (counts.bad_query, counts.bad_entity) == (0, broken)
     want = (broken, relation, tail) if side == HEAD else (head, relation, broken)
     with pytest.raises(NonFiniteScore) as error:
-        link_prediction._raise_non_finite(
-            graph, jax.device_get(block_of(side, (tail, head)[side], relation, 0)), jax.device_get(counts)
-        )
+        link_prediction._raise_non_finite(graph, block_of(side, (tail, head)[side], relation, 0), 0, broken)
     assert str(error.value).startswith(f'the score of {graph.describe(np.array(want))} is not finite')
 
 
