@@ -38,7 +38,7 @@ def test_shares_of_better_and_tied_candidates_are_those_among_all(world, full):
 def test_known_answers_are_never_drawn():
     """Of 500 draws from at most 12 entities each is drawn, so a target that only known answers beat is never beaten."""
     spared = 0
-    for world in map(exact_world, range(12)):
+    for world in map(exact_world, (15, 18, 22, 24)):
         tally, choices = rank(world, 500)
         for i, (head, relation, tail) in enumerate(world.graph.test.tolist()):
             scores, facts = world.scores[head, relation], world.facts[head, relation]
