@@ -40,7 +40,7 @@ def run(main: Callable, required: Sequence[str] = (), commands: Mapping[str, Seq
         except InputError as error:
             return _fail(error)
         except BrokenPipeError:
-            # Whoever read the output, as `head` does, has seen enough. Python would complain when it flushes at its end.
+            # Whoever read the output, as `head` does, has seen enough; Python would complain when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 128 + signal.SIGPIPE
 

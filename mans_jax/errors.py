@@ -1,4 +1,4 @@
-"""The one error that a user causes and can cure."""
+"""The errors that a user causes and can cure."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message is one line that names the place (file and line number, or field), the value and the cure. Command
     lines print it as it is and exit with code 1; anything else that is raised is a defect of this library.
     """
+
+
+class NotServable(InputError):
+    """What was asked for cannot be had of this graph or split, while other things can."""

@@ -1,7 +1,7 @@
-"""Evaluates a trained run: `python -m mans_jax.evaluate --workdir=RUN --split=test`.
+"""Judges a trained run: `python -m mans_jax.evaluate --workdir=RUN --split=test --tasks=link_prediction,alignment`.
 
-Prints tables, and writes every number to evaluation_<split>.json in the workdir. `--tasks` names some of the tasks
-instead of all; a task that the graph cannot serve is named on stderr with the reason, and the others are done.
+Prints a table and writes evaluation_SPLIT.json into the workdir. A task that the graph cannot serve is named with the
+reason on stderr, and the others still run.
 """
 
 import json
@@ -11,35 +11,52 @@ from pathlib import Path
 from absl import flags
 
 from mans_jax import command_line
+from mans_jax.errors import InputError
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'The folder of the trained run.')
-_SPLIT = flags.DEFINE_string('split', 'test', 'What to evaluate on: train, valid or test.')
-_TASKS = flags.DEFINE_list('tasks', None, 'Names of tasks, with commas between them; by default all.')
-_SEED = flags.DEFINE_integer('seed', 0, 'Of everything that is drawn: resamples, negatives, candidates.', lower_bound=0)
-_RESAMPLES = flags.DEFINE_integer(
-    'resamples', 1000, 'Resamples of the triples for the intervals; 0 for none.', lower_bound=0
-)
-_JSON = flags.DEFINE_bool('json', False, 'Print the numbers as JSON instead of tables.')
+_ALL = 'all'
+
+
+def define_flags() -> None:
+    """Defines the flags; not on import, since flags of one name cannot be defined by two modules."""
+    flags.DEFINE_string('workdir', None, 'The folder of the run.')
+    flags.DEFINE_string('split', 'test', 'The split that is judged: train, valid or test.')
+    flags.DEFINE_list('tasks', [_ALL], 'The tasks, parted by commas: see mans_jax.evaluation.TASKS; all by default.')
+    flags.DEFINE_integer('candidates', 100, 'How many candidates sampled_ranking draws for each target.')
+    flags.DEFINE_integer('seed', 0, 'What draws corruptions, samples and bootstraps.', lower_bound=0)
+    flags.DEFINE_bool('json', False, 'Prints the content of the file instead of the table.')
 
 
 def main(_) -> int:
-    """Evaluates the run, prints and writes the result."""
+    """Runs the tasks, writes their results and prints them."""
+    arguments = flags.FLAGS
     # Imported late: a mistyped flag is answered at once.
-    from mans_jax.evaluation import TASKS, Options, check_names, evaluate_run
-    from mans_jax.evaluation_report import table
+    from tqdm import tqdm
+
+    from mans_jax.config import check_name
+    from mans_jax.evaluation import SPLITS, TASKS, evaluate_run
+    from mans_jax.evaluation_table import table
     from mans_jax.run_log import write_json
     from mans_jax.runs import load_run
 
-    tasks = list(TASKS) if _TASKS.value is None else _TASKS.value
-    check_names(_SPLIT.value, tasks)
-    run, state = load_run(_WORKDIR.value)
-    result = evaluate_run(run, state, _SPLIT.value, tasks, Options(seed=_SEED.value, resamples=_RESAMPLES.value))
-    for task, reason in result['left_out'].items():
-        print(f'{task}: left out, {reason}', file=sys.stderr)
-    write_json(Path(_WORKDIR.value) / f'evaluation_{_SPLIT.value}.json', result)
-    print(json.dumps(result, indent=2, ensure_ascii=False) if _JSON.value else table(result))
+    tasks = [name for task in arguments.tasks for name in (TASKS if task == _ALL else [task])]
+    if not tasks:
+        raise InputError(f'--tasks is empty; name some of {", ".join(TASKS)}')
+    check_name('--split', arguments.split, SPLITS, kind='split')
+    for name in tasks:
+        check_name('--tasks', name, TASKS, kind='task')
+
+    def progress(blocks):
+        return tqdm(blocks, disable=not sys.stderr.isatty(), unit='block', leave=False)
+
+    run, state = load_run(arguments.workdir)
+    results = evaluate_run(run, state, arguments.split, tasks, arguments.seed, arguments.candidates, progress)
+    for name, reason in results['not_served'].items():
+        print(f'{name} is left out: {reason}', file=sys.stderr)
+    write_json(Path(arguments.workdir) / f'evaluation_{arguments.split}.json', results)
+    print(json.dumps(results, indent=2) if arguments.json else table(results))
     return 0
 
 
 if __name__ == '__main__':
+    define_flags()
     command_line.run(main, required=('workdir',))

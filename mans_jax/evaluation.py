@@ -1,126 +1,182 @@
-"""Evaluates a trained run on one split, by any of the tasks."""
+"""Everything that a trained run can be judged by: the tasks by name, and their results as a table."""
 
 import dataclasses
-import sys
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
+from mans_jax.blocks import score_rows
 from mans_jax.config import check_name
+from mans_jax.errors import InputError, NotServable
+from mans_jax.models import FROZEN, PARAMS
 from mans_jax.runs import Run
-from mans_jax.tasks import Unserved
-from mans_jax.tasks.link_breakdowns import breakdowns
-from mans_jax.tasks.link_prediction import stand_by_protocol
-from mans_jax.training_step import TrainState
+from mans_jax.tasks.alignment import alignment
+from mans_jax.tasks.breakdowns import link_prediction_breakdowns
+from mans_jax.tasks.cross_modal import cross_modal
+from mans_jax.tasks.protocols import Tally, rank_links
+from mans_jax.tasks.relation_prediction import relation_prediction
+from mans_jax.tasks.sampled_ranking import sampled_ranking
+from mans_jax.tasks.triple_classification import HONEST, REFERENCE, classify_triples
+from mans_jax.training_step import TrainState, init_state
 
 SPLITS = ('train', 'valid', 'test')
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """What an evaluation may be told.
+class Trial:
+    """A trained run before its judges.
 
     Attributes:
-        seed: of everything that is drawn: resamples, negatives, candidates.
-        resamples: of the bootstrap; 0 for no intervals.
-    """
-
-    seed: int = 0
-    resamples: int = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Setting:
-    """What a task reads.
-
-    Attributes:
-        run: the run.
-        state: its state.
-        split: one of SPLITS.
-        options: see `Options`.
-        found: the results of the tasks before, and what else they leave for others.
+        run: its graph and model.
+        params: its trained parameters.
+        split: the split that is judged.
+        seed: of everything that is drawn.
+        num_candidates: of sampled ranking.
+        progress: wraps sequences of blocks, for a progress bar.
     """
 
     run: Run
-    state: TrainState
+    params: dict
     split: str
-    options: Options
-    found: dict
+    seed: int = 0
+    num_candidates: int = 100
+    progress: Callable[[Iterable], Iterable] = iter
 
     @property
     def triples(self) -> np.ndarray:
-        """The triples of the split."""
+        """Those that are judged, int32[N, 3]."""
         return self.run.graph.split(self.split)
 
-    @property
-    def model(self) -> tuple:
-        """The first arguments of every task: the model, its parameters and features, and the graph."""
-        return self.run.model, self.state.params, self.run.data.frozen, self.run.graph
+    def variables(self, params: dict | None = None) -> dict:
+        """Parameters, the trained ones by default, and features."""
+        return {PARAMS: self.params if params is None else params, FROZEN: self.run.data.frozen}
 
-    def progress(self, blocks: Iterable) -> Iterable:
-        """A progress bar where a person watches."""
-        return tqdm(blocks, desc=f'evaluating {self.split}', unit='block', leave=False, disable=not sys.stderr.isatty())
+    @functools.cached_property
+    def tallies(self) -> dict[str, Tally]:
+        """Of link prediction; counted once for all tasks."""
+        return rank_links(self.run.model, self.variables(), self.run.graph, self.triples, self.run.known, self.progress)
 
 
-def evaluate_run(run: Run, state: TrainState, split: str, tasks: Sequence[str], options: Options) -> dict:
-    """Evaluates a run by tasks, one after the other.
+def _link_prediction(trial):
+    config = trial.run.config
+    found = link_prediction_breakdowns(trial.tallies, trial.run.graph, trial.triples, config.ties, trial.seed)
+    return {'ties_of_metrics': config.ties, **found}
 
-    Args:
-        run: the run.
-        state: its state, from `load_run`.
-        split: one of SPLITS.
-        tasks: names of TASKS.
-        options: see `Options`.
 
-    Returns:
-        {'graph', 'split', 'triples', 'step', 'ties', 'seed', 'tasks': {task: result}, 'left_out': {task: why}}.
+def _triple_classification(trial):
+    run = trial.run
 
-    Raises:
-        InputError: a name is not known, or a score is not finite.
-    """
-    check_names(split, tasks)
-    setting = Setting(run, state, split, options, {})
-    done, left_out = {}, {}
-    # In the order of TASKS: some tell their result beside that of one before.
-    for name in (name for name in TASKS if name in tasks):
-        try:
-            done[name] = TASKS[name](setting)
-        except Unserved as reason:
-            left_out[name] = str(reason)
+    def score(rows):
+        return score_rows(run.model, trial.variables(), run.graph, rows)
+
     return {
-        'graph': run.graph.name,
-        'split': split,
-        'triples': len(setting.triples),
-        'step': int(state.step),
-        'ties': run.config.ties,
-        'seed': options.seed,
-        'tasks': done,
-        'left_out': left_out,
+        protocol: classify_triples(score, run.graph, trial.split, run.known, trial.seed, protocol)
+        for protocol in (HONEST, REFERENCE)
     }
 
 
-def check_names(split: str, tasks: Iterable[str]) -> None:
-    """Raises an InputError that suggests the nearest one where a split or a task is not known."""
-    check_name('--split', split, SPLITS, kind='split')
-    for task in tasks:
-        check_name('--tasks', task, TASKS, kind='task')
-
-
-def _link_prediction(setting: Setting) -> dict:
-    standing = stand_by_protocol(*setting.model, setting.triples, setting.run.known, setting.progress)
-    setting.found['standing'] = standing
-    return breakdowns(
-        standing,
-        setting.run.graph,
-        setting.triples,
-        ties=setting.run.config.ties,
-        resamples=setting.options.resamples,
-        seed=setting.options.seed,
+def _relation_prediction(trial):
+    run = trial.run
+    return relation_prediction(
+        run.model, trial.variables(), run.graph, trial.triples, run.known, run.config.ties, trial.seed
     )
 
 
-TASKS: dict[str, Callable[[Setting], dict]] = {
+def _cross_modal(trial):
+    run = trial.run
+    return cross_modal(
+        run.model,
+        trial.variables(),
+        run.graph,
+        trial.triples,
+        run.known,
+        run.config.ties,
+        trial.seed,
+        trial.progress,
+    )
+
+
+def _alignment(trial):
+    run = trial.run
+    before = init_state(run.model, run.config, run.data).params
+    return {
+        'before': alignment(run.model, trial.variables(before), run.graph),
+        'after': alignment(run.model, trial.variables(), run.graph),
+    }
+
+
+def _sampled_ranking(trial):
+    run = trial.run
+    return sampled_ranking(
+        run.model,
+        trial.variables(),
+        run.graph,
+        trial.triples,
+        run.known,
+        trial.tallies['filtered'],
+        trial.num_candidates,
+        run.config.ties,
+        trial.seed,
+    )
+
+
+TASKS = {
     'link_prediction': _link_prediction,
+    'triple_classification': _triple_classification,
+    'relation_prediction': _relation_prediction,
+    'cross_modal': _cross_modal,
+    'alignment': _alignment,
+    'sampled_ranking': _sampled_ranking,
 }
-"""The names that `--tasks` may hold."""
+"""The names that `--tasks` may hold: (trial) -> results that JSON can hold."""
+
+
+def evaluate_run(
+    run: Run,
+    state: TrainState,
+    split: str = 'test',
+    tasks: Sequence[str] = tuple(TASKS),
+    seed: int = 0,
+    num_candidates: int = 100,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> dict:
+    """Judges a trained run by tasks.
+
+    Args:
+        run: from `runs.load_run`.
+        state: likewise.
+        split: 'train', 'valid' or 'test'.
+        tasks: names in TASKS.
+        seed: of everything that is drawn.
+        num_candidates: of sampled ranking.
+        progress: wraps sequences of blocks, for a progress bar.
+
+    Returns:
+        {'split', 'step', 'graph', 'triples', 'seed', 'tasks': {name: results}, 'not_served': {name: why}}; the last
+        holds the tasks that the graph or the split cannot serve.
+
+    Raises:
+        InputError: there is no such split or task, or a score is not finite.
+    """
+    check_name('--split', split, SPLITS, kind='split')
+    for name in tasks:
+        check_name('--tasks', name, TASKS, kind='task')
+    if num_candidates < 1:
+        raise InputError(f'--candidates={num_candidates}: at least 1 candidate')
+    trial = Trial(run, state.params, split, seed, num_candidates, progress)
+    results, not_served = {}, {}
+    for name in dict.fromkeys(tasks):
+        try:
+            results[name] = TASKS[name](trial)
+        except NotServable as reason:
+            not_served[name] = str(reason)
+    return {
+        'split': split,
+        'step': int(state.step),
+        'graph': run.graph.name,
+        'triples': len(trial.triples),
+        'seed': seed,
+        'tasks': results,
+        'not_served': not_served,
+    }

@@ -2,21 +2,22 @@
 
 text: --input is a TSV of label<TAB>text, --model any model of sentence-transformers.
 image: --input is a folder with a folder of images for each entity, or any folder of images and an --index of
-label<TAB>image id; --model is any vision model of transformers. With an index it may also be an .h5 of vectors by id.
+label<TAB>image id; --model is any vision model of transformers.
 numeric: --input is a file of entity<TAB>attribute<TAB>value.
 
 Writes a .safetensors with the labels of its rows, which `--config.features.NAME=FILE` takes. A run that was stopped
 goes on where it was when the same command is given again.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
+from absl import flags, logging
 
 from mans_jax import command_line
-from mans_jax.data import load_graph
-from mans_jax.encoders import feature_writer, image, image_vectors, journal, numeric, rows, text
+from mans_jax.data import lines, load_graph
+from mans_jax.encoders import feature_writer, image, journal, numeric, rows, text
 from mans_jax.errors import InputError
 
 _INPUT = flags.DEFINE_string('input', None, 'The file or folder with the texts, images or facts.')
@@ -46,6 +47,8 @@ COMMANDS = {
 
 def main(arguments) -> int:
     """Makes the features and says what was made."""
+    # PyTorch's threads wait for each other at full speed else, which on a machine with other work is most of the time.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'passive')
     output = Path(_OUTPUT.value)
     feature_writer.check_output(output)
     partial = feature_writer.partial_folder(output)
@@ -70,20 +73,20 @@ def _text(path: Path, partial: Path, entities: Sequence[str] | None) -> rows.Enc
 
 def _image(path: Path, partial: Path, entities: Sequence[str] | None) -> rows.Encoded:
     index = None if _INDEX.value is None else Path(_INDEX.value)
-    if path.suffix.lower() not in image_vectors.ENDINGS:
-        options = {'index': index, 'batch_size': _BATCH_SIZE.value}
-        return image.encode(path, _model(), partial=partial, entities=entities, **options)
-    if index is None:
-        raise InputError(f'--input={path}: --index is missing, which tells the images of each entity')
-    for flag in ('model', 'batch_size'):
-        if flags.FLAGS[flag].present:
-            raise InputError(f'--{flag}: {path} holds vectors already; leave it out')
-    return image_vectors.encode(path, index, entities=entities)
+    options = {'index': index, 'batch_size': _BATCH_SIZE.value}
+    return image.encode(path, _model(), partial=partial, entities=entities, **options)
 
 
 def _numeric(path: Path, _, entities: Sequence[str] | None) -> rows.Encoded:
     found = numeric.encode(path, min_entities=_MIN_ENTITIES.value)
     kept = rows.select(path, found.labels, entities)
+    if found.rare:
+        several = lines.name_some(list(found.rare))
+        fewer = f'fewer than {_MIN_ENTITIES.value} entities'
+        logging.warning('%s: %d attributes of %s are left out: %s', path, len(found.rare), fewer, several)
+    if found.odd:
+        several = ', '.join(f'{lines.quote(value)} in line {number}' for number, value in found.odd[:3])
+        logging.warning('%s: %d values are no number and left out: %s', path, len(found.odd), several)
     record = {
         'kind': 'numeric',
         'input': {'name': path.name, 'sha256': feature_writer.file_digest(path)},
@@ -91,7 +94,11 @@ def _numeric(path: Path, _, entities: Sequence[str] | None) -> rows.Encoded:
         'min_entities': _MIN_ENTITIES.value,
         'attributes': found.attributes,
         'versions': feature_writer.versions('numpy'),
-        'skipped': {'rare_attributes': found.rare, 'not_in_graph': len(found.labels) - len(kept)},
+        'skipped': {
+            'rare_attributes': found.rare,
+            'without_number': len(found.odd),
+            'not_in_graph': len(found.labels) - len(kept),
+        },
     }
     return rows.Encoded([found.labels[i] for i in kept], found.values[kept], record)
 

@@ -190,6 +190,16 @@ class KnownTriples:
         position = start + _count_below(self.answers, start, count, triples.tail, self.max_answers)
         return (position < start + count) & (self.answers[position] == triples.tail)
 
+    def below(self, start, count, bound) -> Int[Array, '...']:
+        """How many answers of a query are entities with an id below `bound`; they stand first in its segment.
+
+        Args:
+            start: from `find`, int32[...].
+            count: from `find`, int32[...].
+            bound: int32[...]; the three broadcast.
+        """
+        return _count_below(self.answers, start, count, bound, self.max_answers)
+
     def unknown(self, start, count, index) -> Int[Array, '...']:
         """The entity that stands at `index` among those that do not answer a query, in ascending order.
 

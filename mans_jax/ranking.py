@@ -71,7 +71,7 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
     """
     bad_query, bad_entity = first_not_finite(scores)
     target_score = scores[block.query, block.target]
-    scores = strike_out(scores, block.queries, known)
+    scores = strike_out(scores, known, *known.find(*block.queries))
     # A target that is not known is still in its row, level with itself.
     itself = (scores[block.query, block.target] > -jnp.inf).astype(jnp.int32)
 
@@ -84,15 +84,24 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
 
 
 def first_not_finite(scores: Float[Array, 'Q E']) -> tuple[Int[Array, ''], Int[Array, '']]:
-    """(query, candidate) of the first score that is not finite, int32[] each; the query is -1 where all are."""
+    """The query and the candidate of the first score that is not finite, int32[] each; the query is -1 for none."""
     finite = jnp.isfinite(scores)
-    bad_query, bad_entity = jnp.divmod(jnp.argmin(finite), scores.shape[1])
-    return jnp.where(jnp.all(finite), -1, bad_query), bad_entity
+    query, entity = jnp.divmod(jnp.argmin(finite), scores.shape[1])
+    return jnp.where(jnp.all(finite), -1, query), entity
 
 
-def strike_out(scores: Float[Array, 'Q E'], queries: Queries, known: KnownTriples) -> Float[Array, 'Q E']:
-    """Sets the scores of known answers to minus infinity, walking through the flat list of (query, answer)."""
-    start, count = known.find(*queries)
+def strike_out(
+    scores: Float[Array, 'Q C'], known: KnownTriples, start: Int[Array, 'Q'], count: Int[Array, 'Q'], first=0
+) -> Float[Array, 'Q C']:
+    """Sets the scores of known answers to minus infinity, walking through the flat list of (query, answer).
+
+    Args:
+        scores: plausibility of the C entities from `first` on as the answer of each of Q queries.
+        known: the index that holds the answers.
+        start: where the answers of each query begin in `known.answers`, from `known.find`.
+        count: how many there are; all of them among the C entities.
+        first: the id of the first of the C entities, int32[].
+    """
     end = jnp.cumsum(count)
 
     def strike(step, scores):
@@ -100,7 +109,7 @@ def strike_out(scores: Float[Array, 'Q E'], queries: Queries, known: KnownTriple
         row = jnp.searchsorted(end, position, side='right')
         answer = known.answers.at[start[row] + position - (end - count)[row]].get(mode='clip')
         # Past the end of the list, `row` is out of range and the update is dropped.
-        return scores.at[row, answer].set(-jnp.inf, mode='drop')
+        return scores.at[row, answer - first].set(-jnp.inf, mode='drop')
 
     return jax.lax.fori_loop(0, -(-end[-1] // _KNOWN_PER_STEP), strike, scores)
 

@@ -9,10 +9,16 @@ import sys
 from pathlib import Path
 
 import jax
-from tensorboardX import SummaryWriter
 
 from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph
+
+with contextlib.ExitStack() as _stack:
+    if 'torch' not in sys.modules:
+        # tensorboardX imports PyTorch wherever that is installed, which takes seconds and serves no run.
+        sys.modules['torch'] = None
+        _stack.callback(sys.modules.pop, 'torch')
+    from tensorboardX import SummaryWriter
 
 _LIBRARIES = ('mans_jax', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'chex', 'numpy')
 

@@ -11,7 +11,7 @@ from jaxtyping import install_import_hook
 
 jax.config.update('jax_debug_key_reuse', True)
 
-CHECKED = ('graph', 'scoring', 'fusion', 'losses', 'sampling', 'ranking', 'protocols')
+CHECKED = ('graph', 'scoring', 'fusion', 'losses', 'sampling', 'ranking')
 """The pure modules, whose annotations beartype enforces, shapes included. Flax wraps what the others define."""
 
 

@@ -236,31 +236,17 @@ def test_images_to_features(run, images, image_model, tmp_path):
     assert provenance['skipped']['broken'] == {'digit 0/1.png': 'not an image'}
 
 
-def test_vectors_by_image_id_need_no_model(run, tmp_path):
-    import h5py
-
-    with h5py.File(tmp_path / 'vectors.h5', 'w') as file:
-        file.update({f'IMG{i}': np.full(3, i, np.float32) for i in range(3)})
-    (tmp_path / 'index.txt').write_text('a\tIMG0\nb\tIMG1\na\tIMG2\n')
-    arguments = ['image', '--input=vectors.h5', '--output=x.safetensors']
-    done = run(*arguments, '--index=index.txt')
-    assert (done.code, done.stderr) == (0, '')
-    assert content(tmp_path / 'x.safetensors')[1].tolist() == [[1] * 3, [1] * 3]
-    (tmp_path / 'x.safetensors').unlink()
-    assert refusal(run(*arguments)) == '--input=vectors.h5: --index is missing, which tells the images of each entity'
-    said = refusal(run(*arguments, '--index=index.txt', '--model=x'))
-    assert said == '--model: vectors.h5 holds vectors already; leave it out'
-
-
 def test_numeric_facts_to_features(run, graph, tmp_path):
     facts = ''.join(f'{label}\theight\t{i}\n' for i, label in enumerate(['x', 'e', 'a']))
-    (tmp_path / 'facts.tsv').write_text(facts + 'a\tage\t3\n')
+    (tmp_path / 'facts.tsv').write_text(facts + 'a\tage\t3\na\theight\ttall\n')
     done = run('numeric', '--input=facts.tsv', '--output=x.safetensors', '--graph=graph', '--min_entities=2')
     assert (done.code, done.stdout.splitlines()[0]) == (0, 'x.safetensors: 2 of 5 entities, 2 features each')
     labels, features, provenance = content(tmp_path / 'x.safetensors')
     assert labels == ['a', 'e'] and features[:, 1].tolist() == [1, 1]
     assert provenance['attributes'] == ['height']
-    assert provenance['skipped'] == {'rare_attributes': {'age': 1}, 'not_in_graph': 1}
+    assert provenance['skipped'] == {'rare_attributes': {'age': 1}, 'without_number': 1, 'not_in_graph': 1}
+    assert "facts.tsv: 1 attributes of fewer than 2 entities are left out: 'age'" in done.stderr
+    assert "facts.tsv: 1 values are no number and left out: 'tall' in line 5" in done.stderr
 
 
 def refusal(done):
@@ -327,7 +313,8 @@ def test_a_model_that_cannot_be_loaded(run, graph):
 
 
 def test_the_process_that_nobody_forked(graph, tmp_path):
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'}
+    paths = os.pathsep.join(filter(None, [str(ROOT), *sys.path]))
+    environment = {**os.environ, 'PYTHONPATH': paths, 'JAX_PLATFORMS': 'cpu'}
     command = [sys.executable, '-m', 'mans_jax.features', *PLACES, 'txt']
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert refusal(Done(done.returncode, done.stdout, done.stderr)).startswith("'txt' is not a command")

@@ -4,13 +4,13 @@ import hashlib
 import os
 import stat
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from absl import logging
 
-from mans_jax.data import lines
+from mans_jax.data import lines, mmkg
 from mans_jax.data.extras import import_for_features
 from mans_jax.encoders.feature_writer import file_digest
 from mans_jax.errors import InputError
@@ -82,7 +82,7 @@ def by_index(root: Path, index: Path) -> tuple[list[ImageFile], list[str]]:
     """
     names: dict[Path, dict[str, list[str]]] = {}
     images, missing = [], []
-    for number, label, image in read_index(index):
+    for number, (label, image) in enumerate(mmkg.read_images(index), start=1):
         inside = PurePosixPath(image)
         if inside.is_absolute() or '..' in inside.parts or '\0' in image:
             raise lines.error(index, number, f'{lines.quote(image)} leads out of {root}; name images below it')
@@ -98,26 +98,11 @@ def by_index(root: Path, index: Path) -> tuple[list[ImageFile], list[str]]:
             images.append(ImageFile(label, name))
         else:
             missing.append(image)
+    if not images and not missing:
+        raise InputError(f'{index}: empty; a line is "entity<TAB>image"')
     if not images:
         raise InputError(f'{root}: none of the {len(missing)} images of {index} is there: {lines.name_some(missing)}')
     return images, missing
-
-
-def read_index(index: Path) -> Iterable[tuple[int, str, str]]:
-    """The lines of an index file: number, label, image id.
-
-    Raises:
-        InputError: it cannot be read, has no line, or a line is not 'label<TAB>image id'.
-    """
-    number = 0
-    for first, block in lines.blocks(index):
-        for number, line in enumerate(block.decode()[:-1].split('\n'), start=first):
-            label, _, image = line.partition('\t')
-            if not label or not image or '\t' in image:
-                raise lines.error(index, number, f'{lines.quote(line)} is not "label<TAB>image id"')
-            yield number, label, image
-    if not number:
-        raise InputError(f'{index}: empty; a line is "label<TAB>image id"')
 
 
 def _by_stem(folder: Path) -> dict[str, list[str]]:

@@ -9,8 +9,7 @@ import numpy as np
 
 from mans_jax.errors import InputError
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
-from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding
-from mans_jax.protocols import SeenWithRelation, Standing, count_by_protocol
+from mans_jax.models import FROZEN, PARAMS, Candidates, MultiModalEmbedding
 from mans_jax.ranking import count_better, pack, rank_metrics, ranks
 
 
@@ -28,6 +27,14 @@ class TripleCounts(NamedTuple):
 
 class NonFiniteScore(InputError):
     """A score is NaN or infinite, so no rank means anything."""
+
+
+def not_finite(triple: str) -> NonFiniteScore:
+    """The error of a triple, given as text, whose score is not finite."""
+    return NonFiniteScore(
+        f'the score of {triple} is not finite: the training has diverged; '
+        f'lower config.learning_rate, or look at the gradient norms in metrics.jsonl'
+    )
 
 
 def predict_links(
@@ -57,72 +64,49 @@ def predict_links(
         NonFiniteScore: naming the first score that is not finite.
     """
     variables = {PARAMS: params, FROZEN: frozen}
-    candidates = _embed_candidates(model, variables)
+    candidates = embed_candidates(model, variables)
 
-    def rank(block):
+    def count(block):
         counts = _rank_block(model, variables, candidates, known, block)
-        return (counts.better, counts.tied), counts.bad_query, counts.bad_entity
+        return TripleCounts(counts.better, counts.tied), counts.bad_query, counts.bad_entity
 
-    return TripleCounts(*over_blocks(rank, graph, triples, progress))
-
-
-def stand_by_protocol(
-    model: MultiModalEmbedding,
-    params: dict,
-    frozen: dict,
-    graph: KnowledgeGraph,
-    triples: np.ndarray,
-    known: KnownTriples,
-    progress: Callable[[Iterable], Iterable] = iter,
-) -> Standing:
-    """Where the head and the tail of triples stand under each of PROTOCOLS, in one pass; see `predict_links`.
-
-    Returns:
-        Standing of int64[3, 2, N], by protocol and by side; type-constrained candidates are those that the graph's
-        train triples have on that side of the relation.
-
-    Raises:
-        NonFiniteScore: naming the first score that is not finite.
-    """
-    variables = {PARAMS: params, FROZEN: frozen}
-    candidates = _embed_candidates(model, variables)
-    seen = SeenWithRelation.build(graph.train, num_entities=graph.num_entities, num_relations=graph.num_relations)
-
-    def rank(block):
-        mask = seen.mask(block.queries.side, block.queries.relation)
-        return _rank_block_by_protocol(model, variables, candidates, known, block, mask)
-
-    return Standing(*over_blocks(rank, graph, triples, progress))
+    return count_blockwise(count, graph, triples, progress)
 
 
-def over_blocks(rank: Callable, graph: KnowledgeGraph, triples: np.ndarray, progress=iter) -> tuple[np.ndarray, ...]:
-    """Ranks both sides of triples, a block of `mans_jax.ranking.pack` at a time.
+def count_blockwise(
+    count: Callable, graph: KnowledgeGraph, triples: np.ndarray, progress: Callable[[Iterable], Iterable] = iter
+):
+    """Counts something for the head and the tail of triples, a block of queries at a time.
 
     Args:
-        rank: Block -> (arrays int[..., T], bad query, bad candidate), as `mans_jax.protocols.Counts`.
+        count: Block -> (a pytree of int[..., T], bad query int[], bad entity int[]); the last two name a score that is
+            not finite, or are -1.
         graph: the graph, for names in error messages.
         triples: int[N, 3] rows of (head, relation, tail).
-        progress: wraps the sequence of blocks.
+        progress: wraps the sequence of blocks, for a progress bar.
 
     Returns:
-        For each of the arrays int64[..., 2, N], in the order of `triples`.
+        The pytree as int64[..., 2, N], in the order of `triples`: first for the heads, then for the tails.
 
     Raises:
         NonFiniteScore: naming the first score that is not finite.
     """
     blocks, position = pack(triples)
-    found = None
+    results = []
     for index in progress(range(len(position))):
         block = jax.tree.map(lambda x, index=index: x[index], blocks)
-        arrays, bad_query, bad_entity = jax.device_get(rank(block))
+        counts, bad_query, bad_entity = jax.device_get(count(block))
         if bad_query >= 0:
             _raise_non_finite(graph, block, bad_query, bad_entity)
-        if found is None:
-            found = [np.zeros((*array.shape[:-1], 2 * len(triples)), dtype=np.int64) for array in arrays]
-        real = position[index] >= 0
-        for all_of_them, array in zip(found, arrays, strict=True):
-            all_of_them[..., position[index][real]] = array[..., real]
-    return tuple(array.reshape(*array.shape[:-1], 2, -1) for array in found)
+        results.append(counts)
+
+    def arrange(*counts):
+        joined, real = np.concatenate(counts, axis=-1), position.ravel() >= 0
+        arranged = np.zeros((*joined.shape[:-1], 2 * len(triples)), dtype=np.int64)
+        arranged[..., position.ravel()[real]] = joined[..., real]
+        return arranged.reshape(*joined.shape[:-1], 2, len(triples))
+
+    return jax.tree.map(arrange, *results)
 
 
 def link_prediction_metrics(counts: TripleCounts, ties: str = 'realistic') -> dict:
@@ -145,7 +129,8 @@ def link_prediction_metrics(counts: TripleCounts, ties: str = 'realistic') -> di
 
 
 @partial(jax.jit, static_argnames='model')
-def _embed_candidates(model, variables):
+def embed_candidates(model: MultiModalEmbedding, variables: dict) -> Candidates:
+    """`model.candidates`, compiled: all entities in blocks of columns."""
     return model.apply(variables, method=model.candidates)
 
 
@@ -155,18 +140,9 @@ def _rank_block(model, variables, candidates, known, block):
     return count_better(scores, block, known)
 
 
-@partial(jax.jit, static_argnames='model')
-def _rank_block_by_protocol(model, variables, candidates, known, block, seen):
-    scores = model.apply(variables, block.queries, candidates, method=model.score_candidates)
-    return count_by_protocol(scores, block, known, seen)
-
-
 def _raise_non_finite(graph, block, bad_query, bad_entity):
     side, kept, relation = (int(ids[bad_query]) for ids in block.queries)
     candidate = graph.entities[bad_entity]
     kept, relation = graph.entities[kept], graph.relations[relation]
     head, tail = (candidate, kept) if side == HEAD else (kept, candidate)
-    raise NonFiniteScore(
-        f'the score of ({head}, {relation}, {tail}) is not finite: the training has diverged; '
-        f'lower config.learning_rate, or look at the gradient norms in metrics.jsonl'
-    )
+    raise not_finite(f'({head}, {relation}, {tail})')

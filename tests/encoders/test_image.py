@@ -132,7 +132,7 @@ def test_a_pooler_without_weights_is_not_used(folder, tmp_path, caplog):
     torch.manual_seed(0)
     classifier = transformers.ViTForImageClassification(vit_config())
     saved = write_image_model(tmp_path / 'classifier', classifier)
-    caplog.set_level('INFO')
+    caplog.set_level('INFO', logger='absl')
     labels, values, record = encode(folder, saved)
     assert caplog.messages[0] == (
         f'--model={saved}: it has no weights for its pooler, so the mean over its output is taken'

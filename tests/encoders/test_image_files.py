@@ -113,10 +113,10 @@ def test_an_indexed_link_out_of_the_folder_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        ('', '{index}: empty; a line is "label<TAB>image id"'),
-        ('a\t1\nb 1\n', '{index}, line 2: \'b 1\' is not "label<TAB>image id"'),
-        ('a\t\n', '{index}, line 1: \'a\\t\' is not "label<TAB>image id"'),
-        ('a\t1\t2\n', '{index}, line 1: \'a\\t1\\t2\' is not "label<TAB>image id"'),
+        ('', '{index}: empty; a line is "entity<TAB>image"'),
+        ('a\t1\nb 1\n', '{index}, line 2: \'b 1\' is not "entity<TAB>image"'),
+        ('a\t\n', '{index}, line 1: \'a\\t\' is not "entity<TAB>image"'),
+        ('a\t1\t2\n', '{index}, line 1: \'a\\t1\\t2\' is not "entity<TAB>image"'),
         ('a\t1\nb\t2\n', "{index}, line 2: '2' could be 2.gif or 2.png; keep one"),
         ('a\t7\nb\t8\n', "{root}: none of the 2 images of {index} is there: '7', '8'"),
     ],

@@ -44,7 +44,7 @@ def stopped(folder, after, settings=SETTINGS):
 @pytest.mark.parametrize('after', [0, 1, 2])
 def test_only_what_is_missing_is_done(tmp_path, expected, after, caplog):
     folder, encode = stopped(tmp_path / 'x', after), Encoder()
-    caplog.set_level('INFO')
+    caplog.set_level('INFO', logger='absl')
     assert run(folder, encode) == expected
     assert encode.calls == BATCHES[after:]
     done = {1: 2, 2: 4}.get(after)

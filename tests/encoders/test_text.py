@@ -172,13 +172,13 @@ def test_the_published_text_features_come_out_again(tmp_path):
     folder = Path(os.environ['MANS_DATA']) / 'db15k'
     lines = (folder / 'entity_text.tsv').read_text(encoding='utf-8').splitlines(keepends=True)
     published = np.load(folder / 'text_minilm.npy').astype(np.float32)
-    # Every 40th, and some that have a name but no description.
-    ids = sorted({*range(0, len(lines), 40), *[i for i, line in enumerate(lines) if line.endswith('\t\n')][:20]})
+    # Every 64th, and some that have a name but no description.
+    ids = sorted({*range(0, len(lines), 64), *[i for i, line in enumerate(lines) if line.endswith('\t\n')][:20]})
     (tmp_path / 'x.tsv').write_text(''.join(lines[i] for i in ids), encoding='utf-8')
     entities, _, _ = openke.read(folder)
     labels, values, _ = encode(
         tmp_path / 'x.tsv', Path(minilm.__file__).parent / 'model', entities=entities, by_id=True
     )
-    assert labels == [entities[i] for i in ids] and len(ids) > 300
+    assert labels == [entities[i] for i in ids] and len(ids) > 200
     # Half the distance of float16 numbers between 1/8 and 1/4, where the largest coordinates are, and rounding.
     np.testing.assert_allclose(values, published[ids], atol=2**-14 + 1e-6)

@@ -114,16 +114,14 @@ def test_the_named_triple_stands_the_right_way_round(graph, known, setting, side
     counts = link_prediction._rank_block(
         model,
         {PARAMS: params, FROZEN: frozen},
-        link_prediction._embed_candidates(model, {PARAMS: params, FROZEN: frozen}),
+        link_prediction.embed_candidates(model, {PARAMS: params, FROZEN: frozen}),
         known,
         block_of(side, (tail, head)[side], relation, (head, tail)[side]),
     )
     assert (counts.bad_query, counts.bad_entity) == (0, broken)
     want = (broken, relation, tail) if side == HEAD else (head, relation, broken)
     with pytest.raises(NonFiniteScore) as error:
-        link_prediction._raise_non_finite(
-            graph, block_of(side, (tail, head)[side], relation, 0), counts.bad_query, counts.bad_entity
-        )
+        link_prediction._raise_non_finite(graph, block_of(side, (tail, head)[side], relation, 0), 0, broken)
     assert str(error.value).startswith(f'the score of {graph.describe(np.array(want))} is not finite')
 
 

@@ -1,0 +1,97 @@
+"""The k best answers of queries, streamed over blocks of entities."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from mans_jax.graph import KnownTriples
+from mans_jax.models import Candidates, MultiModalEmbedding
+from mans_jax.ranking import Queries, strike_out
+
+
+class Top(NamedTuple):
+    """The best answers of Q queries, best first; of equal scores the entity with the lower id comes first.
+
+    Attributes:
+        entity: int32[Q, k], ids; E where fewer than k answers are left.
+        score: float32[Q, k], minus infinity there.
+        bad_query: int32[], a query with a score that is not finite, or -1.
+        bad_entity: int32[], a candidate that has it.
+    """
+
+    entity: Int[Array, 'Q k']
+    score: Float[Array, 'Q k']
+    bad_query: Int[Array, '']
+    bad_entity: Int[Array, '']
+
+
+@partial(jax.jit, static_argnames=('model', 'k'))
+def top_answers(
+    model: MultiModalEmbedding,
+    variables: dict,
+    candidates: Candidates,
+    queries: Queries,
+    k: int,
+    known: KnownTriples,
+    novel=False,
+) -> Top:
+    """The k entities that score highest as answers of each query.
+
+    Exact: what a stable sort of all E scores in descending order begins with. The best so far are merged with a block
+    of C candidates at a time, so that memory grows with Q x (k + C) and not with Q x E.
+
+    Args:
+        model: the model that scores.
+        variables: its parameters and features.
+        candidates: from `model.candidates`, in blocks of C.
+        queries: Queries of int32[Q].
+        k: how many answers, at most E.
+        known: the triples that may be left out.
+        novel: whether they are, bool[]; one program serves both.
+
+    Returns:
+        Top.
+    """
+    num_queries, width = queries.kept.shape[0], min(candidates.columns.shape[-1], model.num_entities)
+    start, count = known.find(*queries)
+    count = jnp.where(novel, count, 0)
+
+    def merge(best, block_and_first):
+        block, first = block_and_first
+        one_block = jax.tree.map(lambda x: x[None], block)
+        scores = model.apply(variables, queries, one_block, method=model.score_candidates)
+        entity = first + jnp.arange(width)
+        is_entity = entity < model.num_entities
+        bad = ~jnp.isfinite(scores) & is_entity
+        # Minus zero would count as less than zero.
+        scores = jnp.where(is_entity, jnp.where(scores == 0, 0.0, scores), -jnp.inf)
+        # Of the known answers, only those among this block's candidates.
+        before = known.below(start, count, first)
+        within = known.below(start, count, first + width) - before
+        scores = strike_out(scores, known, start + before, within, first)
+        # What has come before stands in front, and has the lower ids: of equals `top_k` takes the first.
+        pool = jnp.concatenate([best.score, scores], axis=1)
+        entities = jnp.concatenate([best.entity, jnp.broadcast_to(entity, scores.shape)], axis=1)
+        score, place = jax.lax.top_k(pool, k)
+        query, column = jnp.divmod(jnp.argmax(bad), width)
+        is_new = jnp.any(bad) & (best.bad_query < 0)
+        return Top(
+            entity=jnp.take_along_axis(entities, place, axis=1),
+            score=score,
+            bad_query=jnp.where(is_new, query, best.bad_query),
+            bad_entity=jnp.where(is_new, first + column, best.bad_entity),
+        ), None
+
+    nothing = Top(
+        entity=jnp.full((num_queries, k), model.num_entities, jnp.int32),
+        score=jnp.full((num_queries, k), -jnp.inf, jnp.float32),
+        bad_query=jnp.int32(-1),
+        bad_entity=jnp.int32(-1),
+    )
+    first = jnp.arange(candidates.columns.shape[0], dtype=jnp.int32) * candidates.columns.shape[-1]
+    best, _ = jax.lax.scan(merge, nothing, (candidates, first))
+    # A struck out candidate may stand among the last places of a query with fewer than k answers.
+    return best._replace(entity=jnp.where(best.score > -jnp.inf, best.entity, model.num_entities))

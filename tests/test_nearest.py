@@ -1,0 +1,29 @@
+"""The labels that someone may have meant."""
+
+import pytest
+
+from mans_jax.nearest import nearest_labels, unknown_label
+
+LABELS = ('Paris', 'Paris Hilton', 'http://example.org/Berlin', 'London', 'Londonderry', 'Rome')
+
+
+@pytest.mark.parametrize(
+    ('label', 'want'),
+    [
+        ('paris', ['Paris', 'Paris Hilton']),
+        ('Lodnon', ['London', 'Londonderry']),
+        ('Berlin', ['http://example.org/Berlin']),
+        ('xyz', []),
+        ('', []),
+        (' ', []),
+    ],
+)
+def test_contained_first_then_alike(label, want):
+    assert nearest_labels(label, LABELS) == want
+
+
+def test_the_line_that_a_user_reads():
+    assert str(unknown_label('Lodnon', LABELS, 'entity')) == (
+        "no entity is called 'Lodnon'; did you mean 'London' or 'Londonderry'?"
+    )
+    assert str(unknown_label('qqq\n', LABELS, 'relation')) == "no relation is called 'qqq\\n'"
