@@ -78,3 +78,13 @@ def test_draws_are_decided_by_the_seed_and_take_rows_as_a_whole():
 def test_a_single_row_has_no_interval():
     one = np.ones(1, int)
     assert 'intervals' not in estimate(rank_columns(one, one, 5 * one), seed=0).describe()
+
+
+@pytest.mark.parametrize(('per_count', 'per_product'), [(1, 1), (50, 100), (10_000, 10_000)])
+def test_draws_by_a_second_formula_in_however_small_parts(monkeypatch, per_count, per_product):
+    """One resample and one draw at a time."""
+    monkeypatch.setattr('mans_jax.rank_statistics._DRAWS_PER_COUNT', per_count)
+    monkeypatch.setattr('mans_jax.rank_statistics._DRAWS_PER_PRODUCT', per_product)
+    columns, rng = np.random.default_rng(0).normal(size=(21, 2)), np.random.default_rng(7)
+    want = [np.mean([columns[i] for i in rng.integers(0, 21, 21, dtype=np.uint32)], axis=0) for _ in range(30)]
+    np.testing.assert_allclose(bootstrap_means(columns, seed=7, resamples=30), want)
