@@ -4,18 +4,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from mans_jax.data.audit import CARDINALITY_THRESHOLD
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph
 from mans_jax.rank_statistics import estimate, rank_columns
 from mans_jax.ranking import TIES
 from mans_jax.tasks.protocols import Tally
 
 CARDINALITIES = ('1-1', '1-N', 'N-1', 'N-N')
-"""Whether a relation has, on average over train, more than MANY heads a tail and more than MANY tails a head."""
-
-MANY = 1.5
-"""The limit of "Translating Embeddings for Modeling Multi-relational Data", Bordes et al., 2013."""
-
-UNSEEN = 'not in train'
+"""Heads a tail - tails a head: N from a mean of `data.audit.CARDINALITY_THRESHOLD` on, as the audit has it."""
 
 
 def link_prediction_breakdowns(
@@ -25,7 +21,7 @@ def link_prediction_breakdowns(
 
     Args:
         tallies: protocol to Tally of int64[2, N], from `protocols.rank_links`.
-        graph: the graph, whose train split tells cardinalities and degrees.
+        graph: the graph; its train split tells degrees, all splits together tell cardinalities.
         triples: int[N, 3], those that were ranked.
         ties: one of `mans_jax.ranking.TIES`, for everything but 'ties'.
         seed: of the bootstrap intervals.
@@ -35,7 +31,7 @@ def link_prediction_breakdowns(
         counts every triple alike, its two ranks drawn together for the intervals; macro every relation alike, and draws
         relations. 'ties' holds micro by policy. The last four hold groups by name: of triples for 'relation' and
         'cardinality' (which has the sides apart as well), of answers for 'coverage' (the modalities that an answer has)
-        and 'degree' (the train triples that it is in). Each is as in `Estimate.describe`.
+        and 'degree' (the distinct train triples that it is in). Each is as in `Estimate.describe`.
     """
     by_triple, by_answer = triple_groups(graph, triples), answer_groups(graph, triples)
     # [N, side, protocol, column] and [answer, protocol, column]: what a draw takes along belongs together.
@@ -85,11 +81,11 @@ def _of_triples(tally, policy):
 def triple_groups(graph: KnowledgeGraph, triples: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """The positions in [0, N) of the triples of each relation, and of each cardinality of their relation."""
     relation = triples[:, 1]
-    classes = cardinality(graph.train, graph.num_relations)[relation]
-    names = (*CARDINALITIES, UNSEEN)
+    every = np.concatenate([graph.train, graph.valid, graph.test])
+    classes = cardinality(every, graph.num_relations)[relation]
     return {
         'relation': _positions(relation, graph.relations),
-        'cardinality': _positions(classes, names),
+        'cardinality': _positions(classes, CARDINALITIES),
     }
 
 
@@ -97,8 +93,10 @@ def answer_groups(graph: KnowledgeGraph, triples: np.ndarray) -> dict[str, dict[
     """The positions in the flattened [2, N] array of answers, heads first, by what the answer has and is in."""
     answers = np.concatenate([triples[:, 0], triples[:, 2]])
     patterns, pattern = np.unique(graph.present, axis=0, return_inverse=True)
-    coverage = ['+'.join(np.array(graph.modalities)[has]) for has in patterns]
-    degree = np.bincount(graph.train[:, [0, 2]].ravel(), minlength=graph.num_entities)
+    coverage = ['+'.join(np.array(graph.modalities)[has]) or 'nothing' for has in patterns]
+    head, _, tail = np.unique(graph.train, axis=0).T
+    # As in the audit, a loop is one triple of its entity.
+    degree = np.bincount(np.concatenate([head, tail[tail != head]]), minlength=graph.num_entities)
     return {
         'coverage': _positions(pattern.ravel()[answers], coverage),
         # 0, 1, 2 to 3, 4 to 7, ...: the number of binary digits.
@@ -111,21 +109,23 @@ def _degree_name(digits):
     return str(low) if low == high else f'{low}-{high}'
 
 
-def cardinality(train: np.ndarray, num_relations: int) -> np.ndarray:
-    """The class of each relation, int64[R]: a position in CARDINALITIES, or the one behind for a relation not in train.
+def cardinality(triples: np.ndarray, num_relations: int) -> np.ndarray:
+    """The class of each relation, int64[R]: a position in CARDINALITIES, 0 for a relation without a triple.
+
+    See "Translating Embeddings for Modeling Multi-relational Data", Bordes et al., 2013.
 
     Args:
-        train: int[N, 3].
+        triples: int[N, 3], those of all splits; duplicates count once.
         num_relations: R.
     """
-    relation = train[:, 1]
-    count = np.bincount(relation, minlength=num_relations)
-    distinct = {
-        column: np.bincount(np.unique(train[:, [column, 1]], axis=0)[:, 1], minlength=num_relations)
+    distinct = np.unique(triples, axis=0)
+    count = np.bincount(distinct[:, 1], minlength=num_relations)
+    ends = {
+        column: np.bincount(np.unique(distinct[:, [column, 1]], axis=0)[:, 1], minlength=num_relations)
         for column in (0, 2)
     }
-    many_tails, many_heads = (count > MANY * np.maximum(distinct[column], 1) for column in (0, 2))
-    return np.where(count == 0, len(CARDINALITIES), 2 * many_heads + many_tails)
+    many_tails, many_heads = ((count >= CARDINALITY_THRESHOLD * ends[column]) & (count > 0) for column in (0, 2))
+    return 2 * many_heads + many_tails
 
 
 def _positions(group, names):

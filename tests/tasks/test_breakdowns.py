@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mans_jax.data.audit import audit
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph
 from mans_jax.ranking import TIES, rank_metrics, ranks
 from mans_jax.tasks.breakdowns import (
+    CARDINALITIES,
     answer_groups,
     cardinality,
     link_prediction_breakdowns,
@@ -38,32 +40,44 @@ def test_cardinality_by_hand():
         + [(0, 1, i) for i in range(4)]  # One head, four tails.
         + [(i, 2, 0) for i in range(4)]
         + [(i, 3, j) for i in range(2) for j in range(2)]
-        + [(0, 4, 1), (1, 4, 1), (2, 4, 2), (2, 4, 2)]  # 4 triples of 3 heads and 2 tails.
+        + [(0, 4, 1), (1, 4, 1), (2, 4, 2), (2, 4, 2)]  # 3 triples, one of them twice, of 3 heads and 2 tails.
     )
-    assert cardinality(train, 6).tolist() == [0, 1, 2, 3, 2, 4]
+    assert cardinality(train, 6).tolist() == [0, 1, 2, 3, 2, 0]
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_cardinalities_are_those_of_the_audit(seed):
+    graph = exact_world(seed).graph
+    classes = cardinality(np.concatenate([graph.train, graph.valid, graph.test]), graph.num_relations)
+    test = np.unique(graph.test, axis=0)
+    for name, of_class in zip(CARDINALITIES, audit(graph).cardinalities, strict=True):
+        members = classes == CARDINALITIES.index(name)
+        assert (name, members.sum(), members[test[:, 1]].sum()) == (of_class.name, of_class.relations, of_class.test)
 
 
 def test_groups_by_hand():
-    train = np.array([(0, 0, 1)] * 9 + [(2, 0, 3)] * 2 + [(3, 0, 4)])
+    # Two triples twice, and a loop.
+    train = np.array([(0, 0, i) for i in range(1, 6)] + [(0, 0, 1), (2, 0, 3), (2, 0, 3), (3, 0, 4), (3, 1, 3)])
     graph = KnowledgeGraph(
         name='by hand',
-        entities=tuple('abcdef'),
+        entities=tuple('abcdefg'),
         relations=('likes', 'knows'),
         train=train,
         valid=train,
-        test=np.array([(0, 0, 5), (2, 1, 3), (4, 0, 1)]),
-        features={'image': np.zeros((6, 1), np.float32)},
-        present=np.array([[1, 1], [1, 0], [1, 1], [0, 1], [1, 0], [1, 1]], dtype=bool),
+        test=np.array([(0, 0, 6), (2, 1, 3), (4, 0, 1)]),
+        features={'image': np.zeros((7, 1), np.float32)},
+        present=np.array([[1, 1], [1, 0], [1, 1], [0, 1], [1, 0], [1, 1], [0, 0]], dtype=bool),
     )
     by_triple, by_answer = triple_groups(graph, graph.test), answer_groups(graph, graph.test)
     assert plain(by_triple) == {
         'relation': {'likes': [0, 2], 'knows': [1]},
-        'cardinality': {'N-N': [0, 2], 'not in train': [1]},
+        # Of the first relation 9 triples with 4 heads and 6 tails, test among them; of the second 2 with 2 and 1.
+        'cardinality': {'N-1': [1], 'N-N': [0, 2]},
     }
-    # Heads a, c, e and tails f, d, b; their degrees are 9, 2, 1 and 0, 3, 9.
+    # Heads a, c, e and tails g, d, b; their degrees are 5, 2, 2 and 0, 4, 1.
     assert plain(by_answer) == {
-        'coverage': {'image': [4], 'structure': [2, 5], 'structure+image': [0, 1, 3]},
-        'degree': {'0': [3], '1': [2], '2-3': [1, 4], '8-15': [0, 5]},
+        'coverage': {'nothing': [3], 'image': [4], 'structure': [2, 5], 'structure+image': [0, 1]},
+        'degree': {'0': [3], '1': [5], '2-3': [1, 2], '4-7': [0, 4]},
     }
 
 
