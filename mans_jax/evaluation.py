@@ -31,6 +31,7 @@ class Trial:
         run: its graph and model.
         params: its trained parameters.
         split: the split that is judged.
+        tasks: the names of all that it is judged by.
         seed: of everything that is drawn.
         num_candidates: of sampled ranking.
         progress: wraps sequences of blocks, for a progress bar.
@@ -39,6 +40,7 @@ class Trial:
     run: Run
     params: dict
     split: str
+    tasks: Sequence[str]
     seed: int = 0
     num_candidates: int = 100
     progress: Callable[[Iterable], Iterable] = iter
@@ -114,7 +116,8 @@ def _sampled_ranking(trial):
         run.graph,
         trial.triples,
         run.known,
-        trial.tallies['filtered'],
+        # Whoever leaves link prediction out may have a graph too large for it.
+        trial.tallies['filtered'] if 'link_prediction' in trial.tasks else None,
         trial.num_candidates,
         run.config.ties,
         trial.seed,
@@ -147,7 +150,7 @@ def evaluate_run(
         run: from `runs.load_run`.
         state: likewise.
         split: 'train', 'valid' or 'test'.
-        tasks: names in TASKS.
+        tasks: names in TASKS; sampled_ranking stands beside the full one where link_prediction is among them.
         seed: of everything that is drawn.
         num_candidates: of sampled ranking.
         progress: wraps sequences of blocks, for a progress bar.
@@ -164,7 +167,7 @@ def evaluate_run(
         check_name('--tasks', name, TASKS, kind='task')
     if num_candidates < 1:
         raise InputError(f'--candidates={num_candidates}: at least 1 candidate')
-    trial = Trial(run, state.params, split, seed, num_candidates, progress)
+    trial = Trial(run, state.params, split, tasks, seed, num_candidates, progress)
     results, not_served = {}, {}
     for name in dict.fromkeys(tasks):
         try:

@@ -64,13 +64,14 @@ def _alignment(found):
 
 
 def _sampled_ranking(found):
-    rows = [(name, found[name]) for name in ('sampled', 'full')]
-    bias = ['bias', *(_number(found['bias'][name], '+' + form) for name, form in _RANKED.items())]
-    number, rank = found['candidates'], found['mean_rank_estimate']
+    rows, bias = [('sampled', found['sampled'])], []
+    if found['full'] is not None:
+        rows.append(('full', found['full']))
+        bias.append(['bias', *(_number(found['bias'][name], '+' + form) for name, form in _RANKED.items())])
     return (
-        f'ranking among {number} sampled candidates\n'
-        + _ranked(rows, [bias])
-        + f'\nfull mean rank as estimated from the samples: {rank:.1f}\n{found["note"]}'
+        f'ranking among {found["candidates"]} sampled candidates\n'
+        + _ranked(rows, bias)
+        + f'\nfull mean rank as estimated from the samples: {found["mean_rank_estimate"]:.1f}\n{found["note"]}'
     )
 
 

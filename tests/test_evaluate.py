@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from mans_jax.evaluation import TASKS
-from tests.graphs import train_short_run
+from mans_jax.evaluation import TASKS, evaluate_run
+from mans_jax.runs import load_run
+from tests.graphs import quick_programs, train_short_run
 from tests.processes import command_line_of, refusal
 from tests.test_predict import SPOILT_RUNS
 
@@ -97,14 +98,33 @@ def test_before_and_after_training_differ(content):
 
 
 def test_json_is_printed_and_the_same_command_gives_the_same_numbers(evaluate, content, workdir):
-    done = evaluate('--json', '--tasks=triple_classification,sampled_ranking,relation_prediction')
+    done = evaluate('--json', '--tasks=triple_classification,alignment,relation_prediction')
     assert done.code == 0
     printed = json.loads(done.stdout)
     assert printed == json.loads((workdir / 'evaluation_test.json').read_text())
-    assert set(printed['tasks']) == {'triple_classification', 'sampled_ranking', 'relation_prediction'}
+    assert set(printed['tasks']) == {'triple_classification', 'alignment', 'relation_prediction'}
     assert printed['tasks'] == {name: content['tasks'][name] for name in printed['tasks']}
     other = json.loads(evaluate('--json', '--tasks=sampled_ranking', '--candidates=3', '--seed=1').stdout)
     assert other['tasks']['sampled_ranking']['candidates'] == 3 and other['seed'] == 1
+
+
+def test_samples_alone_are_ranked_without_a_pass_over_all_entities(workdir, programs, content, monkeypatch):
+    monkeypatch.setattr('mans_jax.evaluation.rank_links', None)
+    with quick_programs(programs):
+        found = evaluate_run(*load_run(workdir), tasks=['sampled_ranking'])
+    beside, alone = (x['tasks']['sampled_ranking'] for x in (content, found))
+    assert alone['full'] is None and beside['full'] is not None
+    assert alone['mean_rank_estimate'] == pytest.approx(beside['mean_rank_estimate'])
+
+
+def test_samples_alone_have_no_bias_in_the_table(evaluate, content):
+    done = evaluate('--json', '--tasks=sampled_ranking')
+    assert done.code == 0, done.stderr
+    beside, alone = (x['tasks']['sampled_ranking'] for x in (content, json.loads(done.stdout)))
+    assert alone == beside | {'full': None, 'bias': None} and beside['full'] and beside['bias']
+    lines = evaluate('--tasks=sampled_ranking').stdout.splitlines()
+    assert [line.split()[0] for line in lines if line.strip()][1:] == ['ranking', 'mrr', 'sampled', 'full', 'Among']
+    assert lines[-2] == f'full mean rank as estimated from the samples: {beside["mean_rank_estimate"]:.1f}'
 
 
 def test_what_a_graph_without_features_cannot_serve_is_named_and_the_others_run(evaluate, plain_workdir):

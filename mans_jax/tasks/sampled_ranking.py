@@ -76,12 +76,12 @@ def sampled_ranking(
     graph: KnowledgeGraph,
     triples: np.ndarray,
     known: KnownTriples,
-    full: Tally,
+    full: Tally | None = None,
     num_candidates: int = 100,
     ties: str = 'realistic',
     seed: int = 0,
 ) -> dict:
-    """Ranking among samples beside the ranking among all entities.
+    """Ranking among samples, beside the ranking among all entities where there is one.
 
     Args:
         model: the model that scores.
@@ -89,31 +89,36 @@ def sampled_ranking(
         graph: the graph.
         triples: int[N, 3], those that are judged.
         known: the triples to filter by.
-        full: the filtered Tally of int64[2, N] of the same triples.
+        full: the filtered Tally of int64[2, N] of the same triples, or None for a graph too large to have one.
         num_candidates: how many are drawn for each target.
         ties: one of `mans_jax.ranking.TIES`.
         seed: of the draws and of the bootstrap intervals.
 
     Returns:
         {'candidates', 'sampled', 'full', 'bias', 'mean_rank_estimate', 'note'}; 'sampled' and 'full' are as in
-        `Estimate.describe`, 'bias' is by how much the sampled metrics are above the full ones.
+        `Estimate.describe`, 'bias' is by how much the sampled metrics are above the full ones; without `full` these two
+        are None.
     """
     tally, choices = rank_among_samples(model, variables, graph, triples, known, num_candidates, seed)
-    sampled, complete = (
-        estimate(rank_columns(*counts, ties).mean(axis=0), seed).describe() for counts in (tally, full)
-    )
+
+    def described(counts):
+        return None if counts is None else estimate(rank_columns(*counts, ties).mean(axis=0), seed).describe()
+
+    sampled, complete = described(tally), described(full)
     scaled = 1 + (ranks(tally.better, tally.tied, ties) - 1) * choices / num_candidates
     return {
         'candidates': num_candidates,
         'sampled': sampled,
         'full': complete,
-        'bias': {
-            name: None if None in (sampled[name], complete[name]) else sampled[name] - complete[name]
-            for name in METRICS
-        },
+        'bias': None if complete is None else _difference(sampled, complete),
         'mean_rank_estimate': float(scaled.mean()),
         'note': NOTE,
     }
+
+
+def _difference(sampled, complete):
+    pairs = {name: (sampled[name], complete[name]) for name in METRICS}
+    return {name: None if None in pair else pair[0] - pair[1] for name, pair in pairs.items()}
 
 
 @partial(jax.jit, static_argnames='model')

@@ -67,6 +67,11 @@ def test_the_bias_is_stated(world, full):
     assert found['candidates'] == 2 and 'too high' in found['note']
 
 
+def test_without_the_full_ranks_there_is_no_bias_to_state(world, full):
+    arguments = (world.model, world.variables, world.graph, world.graph.test, world.known)
+    assert sampled_ranking(*arguments) == sampled_ranking(*arguments, full) | {'full': None, 'bias': None}
+
+
 def test_the_estimate_of_the_mean_rank_has_no_bias(world, full):
     arguments = (world.model, world.variables, world.graph, world.graph.test, world.known, full)
     estimates = [sampled_ranking(*arguments, num_candidates=10, seed=seed) for seed in range(30)]
