@@ -23,8 +23,7 @@ METRICS = (
 RESAMPLES, LEVEL = 1000, 0.95
 """How often a group is drawn anew for its intervals, and the share of the draws that an interval holds."""
 
-_DRAWS_PER_COUNT, _DRAWS_PER_PRODUCT = 1 << 16, 1 << 21
-"""Few draws are counted at once, in a core's own cache, and many resamples multiplied: both by what is fastest."""
+_DRAWS_AT_ONCE = 1 << 17
 
 
 def rank_columns(better: np.ndarray, tied: np.ndarray, others: np.ndarray, ties: str = 'realistic') -> np.ndarray:
@@ -128,22 +127,14 @@ def bootstrap_means(columns: np.ndarray, seed: int, resamples: int = RESAMPLES) 
     """
     rng, n = np.random.default_rng(seed), len(columns)
     flat, means = columns.reshape(n, -1), []
-    at_once = max(_DRAWS_PER_PRODUCT // n, 1)
+    at_once = max(_DRAWS_AT_ONCE // n, 1)
     for start in range(0, resamples, at_once):
+        number = min(at_once, resamples - start)
+        drawn = rng.integers(0, n, (number, n)) + n * np.arange(number)[:, None]
         # How often each row is drawn: a product of matrices, instead of so many rows to read.
-        means.append(_times_drawn(rng, n, min(at_once, resamples - start)) @ flat / n)
+        counts = np.bincount(drawn.ravel(), minlength=number * n).reshape(number, n)
+        means.append(counts.astype(np.float64) @ flat / n)
     return np.concatenate(means).reshape(resamples, *columns.shape[1:])
-
-
-def _times_drawn(rng, n, resamples):
-    """How often each of n rows comes in as many draws, float64[resamples, n]."""
-    times = np.empty((resamples, n))
-    at_once = max(_DRAWS_PER_COUNT // n, 1)
-    for start in range(0, resamples, at_once):
-        part = times[start : start + at_once]
-        drawn = rng.integers(0, n, part.shape, dtype=np.uint32) + np.arange(0, part.size, n, dtype=np.int64)[:, None]
-        part[...] = np.bincount(drawn.ravel(), minlength=part.size).reshape(part.shape)
-    return times
 
 
 def _plain(values):
