@@ -42,7 +42,7 @@ def read(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...], dic
         InputError: the file is missing, a line has not three labels, or there are too few triples to split.
     """
     path = Path(path)
-    rows = [_labels(path, number, line) for number, line in enumerate(lines.read(path).splitlines(), start=1)]
+    rows = [_labels(path, number, line) for number, line in lines.numbered(path)]
     distinct = list(dict.fromkeys(rows))
     entities = {
         label: i for i, label in enumerate(dict.fromkeys(e for head, _, tail in distinct for e in (head, tail)))
@@ -87,7 +87,7 @@ def read_numeric(path: str | os.PathLike) -> tuple[list[tuple[str, str, float]],
     """
     path = Path(path)
     facts, others = [], []
-    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+    for number, line in lines.numbered(path):
         match = next(filter(None, (pattern.fullmatch(line) for pattern in _NUMERIC_LINES)), None)
         if match is None:
             raise lines.error(
@@ -116,7 +116,7 @@ def read_images(path: str | os.PathLike) -> list[tuple[str, str]]:
     """
     path = Path(path)
     pairs = []
-    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+    for number, line in lines.numbered(path):
         pair = tuple(line.split('\t'))
         if len(pair) != 2 or not all(pair):
             raise lines.error(path, number, f'{lines.quote(line)} is not "entity<TAB>image"')
@@ -171,7 +171,7 @@ def read_same_as(path: str | os.PathLike) -> list[tuple[str, str]]:
     """
     path = Path(path)
     pairs = []
-    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+    for number, line in lines.numbered(path):
         match = _SAME_AS_LINE.fullmatch(line)
         if match is None:
             raise lines.error(path, number, f'{lines.quote(line)} is not "freebase_id <SameAs> entity ."')
