@@ -60,7 +60,8 @@ def main(arguments) -> int:
     number, width = encoded.values.shape
     of = '' if entities is None else f' of {len(entities):,}'
     print(f'{output}: {number:,}{of} entities, {width:,} features each')
-    print(f'use it with --config.features.{arguments[1]}={output}')
+    name = 'visual' if arguments[1] == 'image' else arguments[1]
+    print(f'use it with --config.features.{name}={output}')
     return 0
 
 
