@@ -19,7 +19,7 @@ _NUMERIC_LINES = [
 ]
 _SAME_AS_LINE = re.compile(r'(?P<other>\S+)[ \t]+<SameAs>[ \t]+(?P<entity>\S+)(?: \.)?')
 _LITERAL = re.compile(r'"([^"]*)"(?:\^\^<[^>]*>)?')
-_DECIMAL = re.compile(r'[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?')
+_DECIMAL = re.compile(r'[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?')
 _DATE = re.compile(r'(-?[0-9]{1,6})-([0-9]{2}|##)-([0-9]{2}|##)')
 
 
@@ -185,6 +185,8 @@ def _number(text: str) -> float | None:
     date = _DATE.fullmatch(text)
     if date:
         year, month, day = (int(part.replace('#', '0')) for part in date.groups())
+        if month > 12 or day > 31:
+            return None
         # Rounded, so that 1940-07-17 is 1940.0717 to the last bit.
         return round(year + (100 * month + day) / 10_000, 4)
     value = float(text) if _DECIMAL.fullmatch(text) else math.inf
