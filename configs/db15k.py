@@ -18,7 +18,7 @@ def get_config(strategy: str = 'normal'):
     return default_config(
         strategy=strategy,
         data='data/db15k',
-        features={'visual': '', 'text': ''},
+        features={'visual': '', 'text': '', 'numeric': ''},
         margin=12.0,
         batch_size=181,
         num_epochs=1000,

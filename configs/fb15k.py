@@ -18,7 +18,7 @@ def get_config(strategy: str = 'normal'):
     return default_config(
         strategy=strategy,
         data='data/fb15k',
-        features={'visual': '', 'text': ''},
+        features={'visual': '', 'text': '', 'numeric': ''},
         margin=6.0,
         batch_size=1207,
         num_epochs=1000,

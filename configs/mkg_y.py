@@ -16,7 +16,7 @@ def get_config(strategy: str = 'normal'):
     return default_config(
         strategy=strategy,
         data='data/mkg-y',
-        features={'visual': '', 'text': ''},
+        features={'visual': '', 'text': '', 'numeric': ''},
         margin=12.0,
         batch_size=53,
         num_epochs=1000,

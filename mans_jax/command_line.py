@@ -109,7 +109,10 @@ def _explain_unknown_field(arguments, error):
     field = re.search(r"'(\w+)", error)
     nearest = re.search(r'Did you mean "(\w+)"', error)
     flag = next((a.partition('=')[0] for a in arguments if field and f'.{field[1]}=' in a), '--config')
-    return f'{flag}: the recipe has no such field' + (f'; did you mean {nearest[1]!r}?' if nearest else '')
+    said = f'{flag}: the recipe has no such field' + (f'; did you mean {nearest[1]!r}?' if nearest else '')
+    if 'config.features.' in flag and not nearest:
+        said += "; a modality of another name is added to the recipe's `features`, with '' for its file"
+    return said
 
 
 def _fail(message) -> int:

@@ -176,16 +176,27 @@ def from_config_dict(config: ml_collections.ConfigDict) -> Config:
     Raises:
         InputError: a field is unknown, has the wrong type or a value that cannot be used.
     """
+    return from_fields(dict(config.items()))
+
+
+def from_fields(values: Mapping, where: str = 'config') -> Config:
+    """The validated dataclass of fields by name; `where` they stand is named in errors.
+
+    Raises:
+        InputError: a field is unknown, has the wrong type or a value that cannot be used.
+    """
     fields = {field.name: field for field in dataclasses.fields(Config)}
-    values = dict(config.items())
     for name in values:
-        check_name('config', name, fields, kind='field')
-    values['features'] = {name: path for name, path in dict(values.get('features', {})).items() if path}
+        check_name(where, name, fields, kind='field')
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     for name, value in values.items():
-        want = fields[name].type
-        if name != 'features' and not isinstance(value, (int, float) if want is float else want):
-            raise InputError(f'config.{name} is {value!r}, but must be of type {want.__name__}')
-    return Config(**values).validate()
+        want = dict if name == 'features' else fields[name].type
+        if name == 'features' and isinstance(value, Mapping | ml_collections.ConfigDict):
+            continue
+        if not isinstance(value, (int, float) if want is float else want):
+            raise InputError(f'{where}.{name} is {value!r}, but must be of type {want.__name__}')
+    features = {name: path for name, path in dict(values.get('features', {})).items() if path}
+    return Config(**{**values, 'features': features}).validate()
 
 
 def check_name(where: str, name: str, names: Iterable[str], kind: str = 'name') -> None:

@@ -31,7 +31,8 @@ def main(_) -> int:
     if not (_TRIPLES.value or _FEATURES.value):
         raise InputError('--triples and --features are missing: name a file with what shall be added')
     features = command_line.parse_features(_FEATURES.value)
-    new_workdir = Path(_NEW_WORKDIR.value or f'{_WORKDIR.value.rstrip("/")}-extended')
+    workdir = Path(_WORKDIR.value).absolute()
+    new_workdir = Path(_NEW_WORKDIR.value or workdir.with_name(f'{workdir.name}-extended'))
     # Imported late: a mistyped flag is answered at once.
     from mans_jax.extension import extend
     from mans_jax.run_log import results_table

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def extend(
         InputError: the run, the files or the new folder cannot be used, or the training has diverged.
         Interrupted: SIGTERM came; the state is saved.
     """
-    workdir, new_workdir = Path(workdir), Path(new_workdir)
+    workdir, new_workdir = Path(workdir), Path(new_workdir).absolute()
+    if new_workdir.exists() and not new_workdir.is_dir():
+        raise InputError(f'{new_workdir}: is a file, not a folder; name another --new_workdir')
     made_of = {
         'run': str(workdir),
         'triples': None if triples is None else [triples, _digest(Path(triples))],
@@ -54,7 +57,8 @@ def extend(
         config = read_config(new_workdir)
         if epochs is not None:
             before = json.loads((new_workdir / _RECORD).read_text())['epochs_before']
-            config = dataclasses.replace(config, num_epochs=before + epochs)
+            # Fewer than it has been given before would make the config untrue of the run.
+            config = dataclasses.replace(config, num_epochs=max(before + epochs, config.num_epochs))
     else:
         config = _begin(workdir, new_workdir, made_of, triples, features, epochs)
     return train_and_evaluate(config, new_workdir)
@@ -63,10 +67,22 @@ def extend(
 def _begin(workdir, new_workdir, made_of, triples, features, epochs) -> Config:
     """Makes the folder of the extended run, whole or not at all, with the state that training goes on from."""
     old, state = load_run(workdir)
+    if int(state.step) < old.steps_per_epoch:
+        raise InputError(f'{workdir}: the run has not been trained for an epoch yet; train it on, then extend it')
     added = additions.read(old.graph, triples, features)
-    partial = writable(new_workdir.with_name(new_workdir.name + '.partial'))
-    # A killed process may have left some of it.
-    shutil.rmtree(partial)
+    writable(new_workdir.parent)
+    # Made anew under a name of its own: what stands here already, and what another process makes, is not touched.
+    partial = Path(tempfile.mkdtemp(prefix=f'{new_workdir.name}.', suffix='.partial', dir=new_workdir.parent))
+    partial.chmod(new_workdir.parent.stat().st_mode & 0o777)
+    try:
+        return _fill(old, state, added, partial, new_workdir, made_of, epochs)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _fill(old, state, added, partial, new_workdir, made_of, epochs) -> Config:
+    """Writes the extended run into `partial` and gives it its name."""
     files = additions.write(old.graph, added, partial / old.graph.name)
     before = int(state.step) // old.steps_per_epoch
     more = max(old.config.num_epochs // 10, 1) if epochs is None else epochs
@@ -74,7 +90,7 @@ def _begin(workdir, new_workdir, made_of, triples, features, epochs) -> Config:
     def config_in(folder):
         graph = folder / old.graph.name
         paths = {name: str(graph / file) for name, file in files.items()}
-        return dataclasses.replace(old.config, data=str(graph), features=paths, num_epochs=max(before + more, 1))
+        return dataclasses.replace(old.config, data=str(graph), features=paths, num_epochs=before + more)
 
     new = prepare_run(config_in(partial))
     state, estimates = extend_state(old, state, new)
@@ -94,9 +110,11 @@ def _begin(workdir, new_workdir, made_of, triples, features, epochs) -> Config:
     }
     counts['triples'] = {name: len(rows) for name, rows in added.triples.items()}
     write_json(partial / _RECORD, {'made_of': made_of, 'epochs_before': before, 'added': counts, 'estimates': found})
-    if new_workdir.exists():
-        new_workdir.rmdir()
-    partial.rename(new_workdir)
+    try:
+        # Takes the place of an empty folder only.
+        partial.rename(new_workdir)
+    except OSError as error:
+        raise InputError(f'{new_workdir}: cannot be made ({error.strerror}); name another --new_workdir') from None
     logging.info('%s: %s', new_workdir, describe(counts, estimates))
     return config
 

@@ -60,7 +60,8 @@ def main(arguments) -> int:
     number, width = encoded.values.shape
     of = '' if entities is None else f' of {len(entities):,}'
     print(f'{output}: {number:,}{of} entities, {width:,} features each')
-    print(f'use it with --config.features.{arguments[1]}={output}')
+    name = 'visual' if arguments[1] == 'image' else arguments[1]
+    print(f'use it with --config.features.{name}={output}')
     return 0
 
 
@@ -78,7 +79,10 @@ def _image(path: Path, partial: Path, entities: Sequence[str] | None) -> rows.En
 
 
 def _numeric(path: Path, _, entities: Sequence[str] | None) -> rows.Encoded:
-    found = numeric.encode(path, min_entities=_MIN_ENTITIES.value)
+    found = numeric.encode(path, min_entities=_MIN_ENTITIES.value, among=entities)
+    if found.strangers:
+        several = lines.name_some(found.strangers)
+        logging.warning('%s: %d labels are no entity and left out: %s', path, len(found.strangers), several)
     kept = rows.select(path, found.labels, entities)
     if found.rare:
         several = lines.name_some(list(found.rare))
@@ -97,7 +101,7 @@ def _numeric(path: Path, _, entities: Sequence[str] | None) -> rows.Encoded:
         'skipped': {
             'rare_attributes': found.rare,
             'without_number': len(found.odd),
-            'not_in_graph': len(found.labels) - len(kept),
+            'not_in_graph': len(found.strangers),
         },
     }
     return rows.Encoded([found.labels[i] for i in kept], found.values[kept], record)

@@ -98,9 +98,14 @@ def format_lines(answers: Iterator[dict], form: str) -> Iterator[str]:
         if heading:
             yield heading
         heading = None
-        yield '\t'.join(json.dumps(x) if isinstance(x, bool) else str(x) for x in (found[name] for name in _COLUMNS))
+        yield '\t'.join(json.dumps(x) if isinstance(x, bool) else _cell(x) for x in (found[name] for name in _COLUMNS))
     if heading:
         yield heading
+
+
+def _cell(value) -> str:
+    """A value as a cell of a TSV, in which a label must not end the cell or the line."""
+    return str(value).replace('\\', '\\\\').replace('\t', '\\t').replace('\n', '\\n')
 
 
 def _largest(graph) -> dict[str, int]:

@@ -47,7 +47,7 @@ def read_queries(path: Path) -> list[Query]:
         InputError: the file cannot be read, has no query, or a line is not one.
     """
     queries = []
-    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+    for number, line in lines.numbered(path):
         where, columns = f'{path}, line {number}: ', line.split('\t')
         if number == 1 and tuple(column.strip().casefold() for column in columns) == PLACES:
             continue

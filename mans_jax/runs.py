@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 
 from mans_jax.checkpoints import Checkpoints
-from mans_jax.config import Config, check_name
+from mans_jax.config import Config, from_fields
 from mans_jax.data import load_graph
 from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
@@ -124,9 +124,7 @@ def read_config(workdir: Path) -> Config:
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f'{path}: cannot be read ({error})') from None
-    for name in fields:
-        check_name(str(path), name, [field.name for field in dataclasses.fields(Config)], kind='field')
-    return Config(**fields).validate()
+    return from_fields(fields, str(path))
 
 
 def check_graph(graph: KnowledgeGraph, checksum: str, workdir: Path) -> None:

@@ -172,8 +172,8 @@ def _weigh(target, regression, queries, held_out) -> _Weights:
 
     def fit(weight):
         from_features, from_queries = (_combine(regression, queries, _Weights(*w)) for w in ((weight, 0), (0, 1)))
-        share = queries.number / (queries.number + weight * regression.known)
-        from_queries = from_queries * np.nan_to_num(share)[:, None]
+        share = queries.number / np.maximum(queries.number + weight * regression.known, 1e-12)
+        from_queries = from_queries * share[:, None]
         scale = np.sum(from_queries * (target - from_features)) / max(np.sum(from_queries**2), 1e-12)
         return np.sum((target - from_features - scale * from_queries) ** 2), _Weights(weight, scale)
 

@@ -6,7 +6,7 @@ import json
 import ml_collections
 import pytest
 
-from mans_jax.config import Config, check_resumable, default_config, from_config_dict
+from mans_jax.config import Config, check_resumable, default_config, from_config_dict, from_fields
 from mans_jax.errors import InputError
 from mans_jax.losses import LOSSES
 from mans_jax.optim import OPTIMIZERS
@@ -228,3 +228,13 @@ def test_a_resume_without_a_readable_config_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / 'config.json').write_text(content)
     assert refusal(check_resumable, BEFORE, tmp_path).startswith(f'{tmp_path}/config.json: cannot be read')
+
+
+@pytest.mark.parametrize(('field', 'value'), [('data', 5), ('dim', '128'), ('features', 'text.npy'), ('seed', None)])
+def test_fields_of_a_wrong_type_are_refused_where_they_stand(field, value):
+    fields = json.loads(BEFORE.to_json()) | {field: value}
+    assert refusal(from_fields, fields, 'run/config.json').startswith(f'run/config.json.{field} is {value!r}, but must')
+
+
+def test_json_is_read_back():
+    assert from_fields(json.loads(BEFORE.to_json())) == BEFORE

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 needs_models = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ('sentence_transformers', 'torch', 'PIL')),
-    reason="needs sentence-transformers and Pillow: pip install 'mans_jax[features]'",
+    reason="needs sentence-transformers and Pillow: pip install '.[features]'",
 )
 
 
@@ -301,7 +301,7 @@ def test_a_missing_library_names_the_extra(run, graph, tmp_path, kind):
     (tmp_path / 'images' / 'a' / '1.png').touch()
     source, library = {'text': ('texts.tsv', 'sentence_transformers'), 'image': ('images', 'transformers')}[kind]
     done = run(kind, f'--input={source}', PLACES[1], '--model=x', absent=[library])
-    assert refusal(done) == f"{library} is needed for this: pip install 'mans_jax[features]'"
+    assert refusal(done) == f"{library} is needed for this: pip install '.[features]'"
 
 
 @needs_models

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
 from mans_jax.data import features as feature_files
 from mans_jax.data import labelled, lines, openke
@@ -62,9 +63,15 @@ def read(graph: KnowledgeGraph, triples: str | None, features: Mapping[str, str]
             renumbered = np.stack([entity_id[head], relation_id[relation], entity_id[tail]], axis=1)
             added[name] = _new_rows(renumbered, graph.split(name))
             known += len(rows[name]) - len(added[name])
+    in_triples = len(id_of)
     for modality, file in features.items():
-        for label in _labels(graph, modality, Path(file)):
+        labels = _labels(graph, modality, Path(file))
+        _tell_passed_over(graph, modality, file, id_of, labels)
+        for label in labels:
             id_of.setdefault(label, len(id_of))
+    if len(id_of) > in_triples:
+        alone = tuple(id_of)[in_triples:]
+        logging.warning('%d new entities stand in no new triple: %s', len(alone), lines.name_some(alone))
     new = tuple(id_of)[graph.num_entities :]
     if not new and not any(map(len, added.values())):
         raise InputError(f'{triples or ", ".join(features.values())}: nothing new, {graph.name} has all of it already')
@@ -133,6 +140,16 @@ def _new_rows(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
     """The distinct rows that are not among the known ones, in their order."""
     _, first = np.unique(np.concatenate([known, rows]), axis=0, return_index=True)
     return rows[np.sort(first[first >= len(known)]) - len(known)]
+
+
+def _tell_passed_over(graph, modality, file, id_of, labels) -> None:
+    """Says which entities of the graph lack the modality and do not get it now: the run was trained without it."""
+    present = graph.present[:, graph.modalities.index(modality)]
+    passed = [label for label in labels if id_of.get(label, graph.num_entities) < graph.num_entities]
+    passed = [label for label in passed if not present[id_of[label]]]
+    if passed:
+        message = '%s: %d entities of the run had no %s and stay without: %s'
+        logging.warning(message, file, len(passed), modality, lines.name_some(passed))
 
 
 def _labels(graph: KnowledgeGraph, modality: str, file: Path) -> list[str]:

@@ -7,10 +7,10 @@ from types import ModuleType
 from mans_jax.errors import InputError
 
 _INSTALL = {
-    'backports.zstd': "'mans_jax[formats]'",
-    'h5py': "'mans_jax[formats]'",
-    'pyarrow': "'mans_jax[formats]'",
-    'pyoxigraph': "'mans_jax[formats]'",
+    'backports.zstd': "'.[formats]'",
+    'h5py': "'.[formats]'",
+    'pyarrow': "'.[formats]'",
+    'pyoxigraph': "'.[formats]'",
     'torch': 'torch',
 }
 
@@ -38,4 +38,4 @@ def import_for_features(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         library = (error.name or name).partition('.')[0]
-        raise InputError(f"{library} is needed for this: pip install 'mans_jax[features]'") from None
+        raise InputError(f"{library} is needed for this: pip install '.[features]'") from None

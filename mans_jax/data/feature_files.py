@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import os
 import pickle
 import warnings
 import zipfile
@@ -155,10 +156,14 @@ def _check_inside(path: Path, name: str, item, h5py) -> None:
     """Refuses a link or a dataset of HDF5 that would read another file, which may be any on this machine."""
     if isinstance(item, h5py.ExternalLink):
         other = item.filename
+    elif isinstance(item, h5py.Dataset) and not os.path.samefile(item.file.filename, path):
+        # Where a link within the file leads to a link out of it.
+        other = item.file.filename
     elif isinstance(item, h5py.Dataset) and item.external:
         other = item.external[0][0]
     elif isinstance(item, h5py.Dataset) and item.is_virtual:
-        other = next((source.file_name for source in item.virtual_sources() if source.file_name != '.'), None)
+        # Of this file itself, its source may still be stored in another.
+        other = next((source.file_name for source in item.virtual_sources()), '.')
     else:
         other = None
     if other is not None:

@@ -118,6 +118,18 @@ def read(path: Path) -> str:
     return b''.join(text for _, text in blocks(path)).decode()
 
 
+def numbered(path: Path) -> Iterator[tuple[int, str]]:
+    r"""The lines of a file without their ends, and their numbers from 1.
+
+    Only '\n' ends a line: a label may hold what `str.splitlines` takes for an end too, such as U+2028.
+
+    Raises:
+        InputError: the file cannot be read or is not UTF-8.
+    """
+    for first, text in blocks(path):
+        yield from enumerate(text.decode()[:-1].split('\n'), start=first)
+
+
 def error(path: Path, line: int, message: str) -> InputError:
     """The error at a line of a file, counted from 1."""
     return InputError(f'{path}, line {line}: {message}')

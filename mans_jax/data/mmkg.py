@@ -19,7 +19,7 @@ _NUMERIC_LINES = [
 ]
 _SAME_AS_LINE = re.compile(r'(?P<other>\S+)[ \t]+<SameAs>[ \t]+(?P<entity>\S+)(?: \.)?')
 _LITERAL = re.compile(r'"([^"]*)"(?:\^\^<[^>]*>)?')
-_DECIMAL = re.compile(r'[+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?')
+_DECIMAL = re.compile(r'[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?')
 _DATE = re.compile(r'(-?[0-9]{1,6})-([0-9]{2}|##)-([0-9]{2}|##)')
 
 
@@ -42,7 +42,7 @@ def read(path: str | os.PathLike) -> tuple[tuple[str, ...], tuple[str, ...], dic
         InputError: the file is missing, a line has not three labels, or there are too few triples to split.
     """
     path = Path(path)
-    rows = [_labels(path, number, line) for number, line in enumerate(lines.read(path).splitlines(), start=1)]
+    rows = [_labels(path, number, line) for number, line in lines.numbered(path)]
     distinct = list(dict.fromkeys(rows))
     entities = {
         label: i for i, label in enumerate(dict.fromkeys(e for head, _, tail in distinct for e in (head, tail)))
@@ -87,7 +87,7 @@ def read_numeric(path: str | os.PathLike) -> tuple[list[tuple[str, str, float]],
     """
     path = Path(path)
     facts, others = [], []
-    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+    for number, line in lines.numbered(path):
         match = next(filter(None, (pattern.fullmatch(line) for pattern in _NUMERIC_LINES)), None)
         if match is None:
             raise lines.error(
@@ -116,7 +116,7 @@ def read_images(path: str | os.PathLike) -> list[tuple[str, str]]:
     """
     path = Path(path)
     pairs = []
-    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+    for number, line in lines.numbered(path):
         pair = tuple(line.split('\t'))
         if len(pair) != 2 or not all(pair):
             raise lines.error(path, number, f'{lines.quote(line)} is not "entity<TAB>image"')
@@ -171,7 +171,7 @@ def read_same_as(path: str | os.PathLike) -> list[tuple[str, str]]:
     """
     path = Path(path)
     pairs = []
-    for number, line in enumerate(lines.read(path).splitlines(), start=1):
+    for number, line in lines.numbered(path):
         match = _SAME_AS_LINE.fullmatch(line)
         if match is None:
             raise lines.error(path, number, f'{lines.quote(line)} is not "freebase_id <SameAs> entity ."')
@@ -185,6 +185,8 @@ def _number(text: str) -> float | None:
     date = _DATE.fullmatch(text)
     if date:
         year, month, day = (int(part.replace('#', '0')) for part in date.groups())
+        if month > 12 or day > 31:
+            return None
         # Rounded, so that 1940-07-17 is 1940.0717 to the last bit.
         return round(year + (100 * month + day) / 10_000, 4)
     value = float(text) if _DECIMAL.fullmatch(text) else math.inf

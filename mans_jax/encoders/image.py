@@ -180,9 +180,9 @@ def load(name: str) -> ImageModel:
     import_for_features('PIL')
     device = models.device()
     with models.loading(name):
-        processor = library.AutoImageProcessor.from_pretrained(name)
+        processor = library.AutoImageProcessor.from_pretrained(name, trust_remote_code=False)
         model, report = library.AutoModel.from_pretrained(
-            name, dtype=torch.float32, weights_only=True, output_loading_info=True
+            name, dtype=torch.float32, weights_only=True, trust_remote_code=False, output_loading_info=True
         )
     missing = sorted(report['missing_keys'])
     models.check_whole(name, missing, without_pooler=not hasattr(model, 'get_image_features'))

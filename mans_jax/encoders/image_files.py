@@ -108,7 +108,7 @@ def by_index(root: Path, index: Path) -> tuple[list[ImageFile], list[str]]:
 def _by_stem(folder: Path) -> dict[str, list[str]]:
     """The images of a folder by name, with and without the ending."""
     found: dict[str, list[str]] = {}
-    for name in _listing(folder) if folder.is_dir() else ():
+    for name in _listing(folder) if os.path.isdir(folder) else ():
         if Path(name).suffix.lower() in ENDINGS:
             found.setdefault(name, []).append(name)
             found.setdefault(Path(name).stem, []).append(name)

@@ -53,18 +53,26 @@ def computing(name: str) -> Iterator[None]:
     """Within it, a model computes.
 
     Raises:
-        InputError: the memory of the GPU does not suffice.
+        InputError: the memory of the GPU does not suffice, or the model takes or gives something else.
     """
     try:
         yield
+    except InputError:
+        raise
     except import_for_features('torch').OutOfMemoryError:
         raise InputError(f'--model={name}: the memory of the GPU does not suffice; lower --batch_size') from None
+    except Exception as error:
+        # What is raised by a model of another kind, of texts for images say, depends on the model.
+        reason = ' '.join(str(error).split())[:200] or type(error).__name__
+        raise InputError(
+            f'--model={name}: cannot be used for this ({reason}); give a model of the right kind'
+        ) from None
 
 
 def _missing_library(reason: str) -> str:
     for library, extra in (('timm', 'vgg'), ('torchvision', 'vgg')):
         if library in reason.lower():
-            return f"{library} is needed for this model: pip install 'mans_jax[{extra}]'"
+            return f"{library} is needed for this model: pip install '.[{extra}]'"
     return f'a library is missing ({" ".join(reason.split())[:200]})'
 
 

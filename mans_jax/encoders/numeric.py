@@ -1,12 +1,12 @@
 """Numeric facts to features: for each attribute a scaled value and whether there is one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from mans_jax.data import mmkg
+from mans_jax.data import lines, mmkg
 from mans_jax.errors import InputError
 
 _NORMAL_QUARTILES = 1.349
@@ -23,6 +23,7 @@ class NumericFeatures(NamedTuple):
         attributes: the A attributes, in alphabetical order.
         rare: the attributes that were left out, and how many entities each has.
         odd: (line number, value) of the facts that were left out since their value is no number.
+        strangers: the entities that were left out since they are not among those asked for.
     """
 
     labels: list[str]
@@ -30,9 +31,10 @@ class NumericFeatures(NamedTuple):
     attributes: list[str]
     rare: dict[str, int]
     odd: list[tuple[int, str]]
+    strangers: list[str]
 
 
-def encode(path: Path, *, min_entities: int = 10) -> NumericFeatures:
+def encode(path: Path, *, min_entities: int = 10, among: Collection[str] | None = None) -> NumericFeatures:
     """Reads facts (entity, attribute, value) and scales each attribute by itself.
 
     A value x becomes asinh((x - median) / s), where s is the distance of the quartiles over 1.349, which for a normal
@@ -44,6 +46,7 @@ def encode(path: Path, *, min_entities: int = 10) -> NumericFeatures:
     Args:
         path: lines 'entity<TAB>attribute<TAB>value', and all else that `mmkg.read_numeric` reads.
         min_entities: attributes that fewer entities have are left out.
+        among: the entities whose facts count, for the scale too; all of the file by default.
 
     Raises:
         InputError: the file cannot be read, a line is malformed, or no attribute is left.
@@ -51,12 +54,18 @@ def encode(path: Path, *, min_entities: int = 10) -> NumericFeatures:
     read, odd = mmkg.read_numeric(path)
     facts: dict[str, dict[str, list[float]]] = {}
     labels: dict[str, int] = {}
+    known = None if among is None else frozenset(among)
+    strangers = [] if known is None else list(dict.fromkeys(entity for entity, _, _ in read if entity not in known))
     for entity, attribute, value in read:
+        if known is not None and entity not in known:
+            continue
         labels.setdefault(entity, len(labels))
         facts.setdefault(attribute, {}).setdefault(entity, []).append(value)
     rare = {attribute: len(of) for attribute, of in sorted(facts.items()) if len(of) < min_entities}
     attributes = sorted(facts.keys() - rare.keys())
     if not attributes:
+        if strangers and not facts:
+            raise InputError(f'{path}: no fact about an entity of the graph; it has {lines.name_some(strangers)}')
         raise InputError(
             f'{path}: no attribute of at least {min_entities} entities among {len(facts)}; lower --min_entities'
         )
@@ -64,7 +73,9 @@ def encode(path: Path, *, min_entities: int = 10) -> NumericFeatures:
     scaled, present = (np.stack(parts, axis=1) for parts in zip(*columns, strict=True))
     kept = present.any(axis=1)
     values = np.concatenate([scaled, present], axis=1, dtype=np.float32)[kept]
-    return NumericFeatures([x for x, keep in zip(labels, kept, strict=True) if keep], values, attributes, rare, odd)
+    return NumericFeatures(
+        [x for x, keep in zip(labels, kept, strict=True) if keep], values, attributes, rare, odd, strangers
+    )
 
 
 def _column(values: Mapping[str, list[float]], labels: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -70,6 +70,6 @@ def _malformed(path: Path, number: int, line: str, width: int | None) -> InputEr
 
 def _entity(path: Path, number: int, key: str, labels: Sequence[str]) -> str:
     """The label of an entity id."""
-    if not (key.isascii() and key.isdigit() and int(key) < len(labels)):
+    if not (key.isascii() and key.isdigit() and len(key) < 19 and int(key) < len(labels)):
         raise lines.error(path, number, f'{lines.quote(key)} is not an entity id, a number in [0, {len(labels)})')
     return labels[int(key)]

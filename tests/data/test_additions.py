@@ -83,11 +83,23 @@ def test_features_name_new_entities_too(graph, tmp_path):
     assert alone.entities == ('other', 'new') and alone.known == 0
 
 
-def test_labels_of_the_graph_are_passed_over_without_a_word(graph, tmp_path, caplog):
+def test_labels_of_the_graph_that_have_the_modality_are_passed_over_without_a_word(graph, tmp_path, caplog):
+    triples = write(tmp_path / 'x.tsv', 'new\tr\ta\n')
     text = save(tmp_path / 'text.safetensors', ['c', 'new'], [[9, 9], [7, 8]])
-    with caplog.at_level('WARNING'):
-        additions.read(graph, None, {'text': text})
-    assert caplog.text == ''
+    with caplog.at_level('WARNING', logger='absl'):
+        additions.read(graph, triples, {'text': text})
+    assert caplog.messages == []
+
+
+def test_what_features_do_not_bring_or_bring_alone_is_told(graph, tmp_path, caplog):
+    text = save(tmp_path / 'text.safetensors', ['b', 'new'], [[9, 9], [7, 8]])
+    with caplog.at_level('WARNING', logger='absl'):
+        added = additions.read(graph, None, {'text': text})
+    assert added.entities == ('new',)
+    assert caplog.messages == [
+        f"{text}: 1 entities of the run had no text and stay without: 'b'",
+        "1 new entities stand in no new triple: 'new'",
+    ]
 
 
 def test_what_is_written_is_read_back_with_what_the_graph_had(graph, tmp_path):

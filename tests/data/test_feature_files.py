@@ -361,3 +361,25 @@ def test_an_array_twice_in_an_npz_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / 'x.npz', 'a') as archive, pytest.warns(UserWarning, match='Duplicate name'):
         archive.writestr('features.npy', archive.read('features.npy'))
     assert refusal(tmp_path / 'x.npz') == f"{tmp_path / 'x.npz'}: 'features' twice; keep one"
+
+
+def test_hdf5_does_not_follow_a_link_to_a_link_out_of_the_file(tmp_path):
+    with h5py.File(tmp_path / 'secret.h5', 'w') as file:
+        file['d'] = MATRIX
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        file.create_group('g')['x'] = h5py.ExternalLink(str(tmp_path / 'secret.h5'), '/d')
+        file['features'] = h5py.SoftLink('/g/x')
+    assert refusal(tmp_path / 'x.h5') == (
+        f"{tmp_path / 'x.h5'}: 'features' lies in another file, {tmp_path / 'secret.h5'}; store it in this one"
+    )
+
+
+def test_hdf5_does_not_read_a_virtual_dataset_whose_source_lies_elsewhere(tmp_path):
+    (tmp_path / 'secret.raw').write_bytes(MATRIX.tobytes())
+    with h5py.File(tmp_path / 'x.h5', 'w') as file:
+        external = [(str(tmp_path / 'secret.raw'), 0, MATRIX.nbytes)]
+        file.create_dataset('g/raw', MATRIX.shape, MATRIX.dtype, external=external)
+        layout = h5py.VirtualLayout(MATRIX.shape, MATRIX.dtype)
+        layout[:] = h5py.VirtualSource('.', 'g/raw', MATRIX.shape)
+        file.create_virtual_dataset('features', layout)
+    assert refusal(tmp_path / 'x.h5').endswith("'features' lies in another file, .; store it in this one")

@@ -220,5 +220,5 @@ def test_a_missing_library_is_one_line_that_says_what_to_install(tmp_path, monke
     monkeypatch.setitem(sys.modules, 'pyoxigraph', None)
     path = tmp_path / 'x.nt'
     said = refusal(path, b'<http://a> <http://r> <http://b> .\n')
-    assert said == f"{path}: pyoxigraph is needed to read it: pip install 'mans_jax[formats]'"
+    assert said == f"{path}: pyoxigraph is needed to read it: pip install '.[formats]'"
     assert set(extras._INSTALL) >= {'h5py', 'pyarrow', 'backports.zstd', 'torch'}

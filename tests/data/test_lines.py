@@ -44,3 +44,11 @@ def test_quote_keeps_any_text_on_one_short_line():
     assert lines.quote('a\nb\t') == r"'a\nb\t'"
     assert len(lines.quote('x' * 1000)) == 62
     assert lines.quote('x' * 60) == repr('x' * 60)
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    path = tmp_path / 'x.txt'
+    path.write_bytes('a\u2028b\tc\x0bd\r\n\x85e\n\nf'.encode())
+    assert list(lines.numbered(path)) == [(1, 'a\u2028b\tc\x0bd'), (2, '\x85e'), (3, ''), (4, 'f')]
+    path.write_bytes(b'')
+    assert list(lines.numbered(path)) == []

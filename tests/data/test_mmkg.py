@@ -121,3 +121,11 @@ def test_a_fact_that_is_none_is_named(tmp_path, read, good, bad, message):
     with pytest.raises(InputError) as error:
         read(tmp_path / 'x')
     assert str(error.value).startswith(f'{tmp_path / "x"}, line 2: {message}')
+
+
+def test_a_decimal_may_begin_with_its_point_and_a_date_must_exist(tmp_path):
+    path = tmp_path / 'x.txt'
+    path.write_text('a\tx\t.5\nb\tx\t-.5e1\nc\tx\t1946-99-99\nd\tx\t.\ne\tx\t1946-12-31\n')
+    facts, others = mmkg.read_numeric(path)
+    assert facts == [('a', 'x', 0.5), ('b', 'x', -5.0), ('e', 'x', 1946.1231)]
+    assert others == [(3, '1946-99-99'), (4, '.')]

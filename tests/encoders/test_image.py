@@ -11,9 +11,9 @@ from mans_jax.encoders import image
 from mans_jax.errors import InputError
 from tests.small_models import SIZE, vit_config, write_image_model
 
-transformers = pytest.importorskip('transformers', reason="needs transformers: pip install 'mans_jax[features]'")
-torch = pytest.importorskip('torch', reason="needs torch: pip install 'mans_jax[features]'")
-pillow = pytest.importorskip('PIL.Image', reason="needs Pillow: pip install 'mans_jax[features]'")
+transformers = pytest.importorskip('transformers', reason="needs transformers: pip install '.[features]'")
+torch = pytest.importorskip('torch', reason="needs torch: pip install '.[features]'")
+pillow = pytest.importorskip('PIL.Image', reason="needs Pillow: pip install '.[features]'")
 
 DIGITS = (load_digits().images[:12] * 15.9).astype(np.uint8)
 
@@ -223,7 +223,7 @@ VGG16 = {
 
 
 def test_vgg16_is_4096_wide(folder, tmp_path):
-    pytest.importorskip('timm', reason="needs timm: pip install 'mans_jax[vgg]'")
+    pytest.importorskip('timm', reason="needs timm: pip install '.[vgg]'")
     config = transformers.TimmWrapperConfig(architecture='vgg16', num_labels=0)
     config.pretrained_cfg = VGG16
     transformers.TimmWrapperModel(config).save_pretrained(tmp_path / 'vgg16')
@@ -239,7 +239,7 @@ def test_without_timm_its_models_name_the_extra(folder, tmp_path):
         (tmp_path / 'vgg16').mkdir()
         content = {'architecture': 'vgg16', 'model_type': 'timm_wrapper', 'pretrained_cfg': VGG16}
         (tmp_path / 'vgg16' / 'config.json').write_text(json.dumps(content))
-        message = f"--model={tmp_path / 'vgg16'}: timm is needed for this model: pip install 'mans_jax[vgg]'"
+        message = f"--model={tmp_path / 'vgg16'}: timm is needed for this model: pip install '.[vgg]'"
         assert refusal(folder, tmp_path / 'vgg16') == message
     else:
         pytest.skip('timm is installed')

@@ -142,7 +142,7 @@ def test_the_digest_tells_names_labels_and_contents_apart(tmp_path):
 
 @pytest.fixture
 def pillow():
-    return pytest.importorskip('PIL.Image', reason="needs Pillow: pip install 'mans_jax[features]'")
+    return pytest.importorskip('PIL.Image', reason="needs Pillow: pip install '.[features]'")
 
 
 COLOURS = np.arange(6 * 5 * 3, dtype=np.uint8).reshape(6, 5, 3)

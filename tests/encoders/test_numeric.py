@@ -80,6 +80,18 @@ def test_rare_attributes_and_values_that_are_no_number_are_left_out_and_told(tmp
     assert 'e' not in found.labels
 
 
+def test_entities_that_are_not_asked_for_do_not_count(tmp_path):
+    facts = [(f'e{i}', 'people', i) for i in range(8)]
+    strangers = [(f's{i}', 'people', 1e9) for i in range(100)] + [(f's{i}', 'area', i) for i in range(100)]
+    asked = [entity for entity, _, _ in facts]
+    alone = encode(write(tmp_path, facts), min_entities=3)
+    found = encode(write(tmp_path, [*facts, *strangers]), min_entities=3, among=asked)
+    np.testing.assert_array_equal(found.values, alone.values)
+    assert (found.labels, found.attributes, found.strangers) == (asked, ['people'], [f's{i}' for i in range(100)])
+    with pytest.raises(InputError, match="no fact about an entity of the graph; it has 's0', 's1', 's2', ..."):
+        encode(write(tmp_path, strangers), among=asked)
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [

@@ -13,7 +13,7 @@ from mans_jax.encoders import text
 from mans_jax.errors import InputError
 from tests.small_models import SIZE, write_text_model
 
-pytest.importorskip('sentence_transformers', reason="needs sentence-transformers: pip install 'mans_jax[features]'")
+pytest.importorskip('sentence_transformers', reason="needs sentence-transformers: pip install '.[features]'")
 
 TEXTS = {
     'שלום': 'a text',
