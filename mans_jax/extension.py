@@ -76,6 +76,10 @@ def _begin(workdir, new_workdir, made_of, triples, features, epochs) -> Config:
     partial.chmod(new_workdir.parent.stat().st_mode & 0o777)
     try:
         return _fill(old, state, added, partial, new_workdir, made_of, epochs)
+    except InputError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        # The name that the user knows, not that of a folder which is gone.
+        raise InputError(str(error).replace(str(partial), str(new_workdir))) from None
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -93,6 +97,7 @@ def _fill(old, state, added, partial, new_workdir, made_of, epochs) -> Config:
         return dataclasses.replace(old.config, data=str(graph), features=paths, num_epochs=before + more)
 
     new = prepare_run(config_in(partial))
+    logging.info('estimating the rows of new entities')
     state, estimates = extend_state(old, state, new)
     progress = Progress(new.graph.checksum())
     if new.config.evaluate_every:

@@ -96,17 +96,46 @@ def test_without_training_the_new_entity_is_found_by_what_was_not_said(workdir, 
 
     assert np.mean(places(asked)) < min(1.5 * np.mean(places(run.graph.test)), E / 4)
     assert int(state.step) == run.total_steps
-    assert not (tmp_path / 'more.partial').exists()
+    assert [path.name for path in tmp_path.iterdir()] == ['more']
 
 
 def test_a_call_that_was_stopped_goes_on_where_it_was(workdir, files, tmp_path):
-    for folder, calls in (('once', [3]), ('twice', [1, 3]), ('again', [3, None])):
-        # What a killed process left of its beginning is in nobody's way.
-        (tmp_path / f'{folder}.partial').mkdir()
-        (tmp_path / f'{folder}.partial' / 'config.json').write_text('{')
+    for folder, calls in (('once', [3]), ('twice', [1, 3]), ('again', [3, None]), ('fewer', [3, 1])):
         for epochs in calls:
             extend(workdir, tmp_path / folder, triples=files[0], features=files[1], epochs=epochs)
-    assert last_state(tmp_path / 'once') == last_state(tmp_path / 'twice') == last_state(tmp_path / 'again')
+    states = [last_state(tmp_path / folder) for folder in ('once', 'twice', 'again', 'fewer')]
+    assert states[0] == states[1] == states[2] == states[3]
+    configs = [json.loads((tmp_path / folder / 'config.json').read_text()) for folder in ('once', 'fewer')]
+    assert configs[0]['num_epochs'] == configs[1]['num_epochs'], 'the config tells of fewer epochs than there were'
+
+
+def test_folders_of_others_are_not_touched_and_none_is_left(workdir, files, tmp_path, monkeypatch):
+    (tmp_path / 'more.partial').mkdir()
+    (tmp_path / 'more.partial' / 'thesis.txt').write_text('all of it')
+    extend(workdir, tmp_path / 'more', triples=files[0], features=files[1], epochs=0)
+    assert contents(tmp_path / 'more.partial') == {'thesis.txt': b'all of it'}
+
+    def fail(*_):
+        raise InputError(f'{next(tmp_path.glob("other.*.partial"))}/graph: cannot be read')
+
+    monkeypatch.setattr('mans_jax.extension.prepare_run', fail)
+    said = refusal(workdir, tmp_path / 'other', triples=files[0], features=files[1])
+    assert said == f'{tmp_path / "other"}/graph: cannot be read'
+    monkeypatch.setattr('mans_jax.extension.prepare_run', lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        extend(workdir, tmp_path / 'other', triples=files[0], features=files[1])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['more', 'more.partial']
+
+
+def test_a_run_within_its_first_epoch_and_a_file_in_the_way_are_refused(workdir, files, tmp_path, monkeypatch):
+    run, state = load_run(workdir)
+    (tmp_path / 'file').write_text('')
+    said = refusal(workdir, tmp_path / 'file', triples=files[0], features=files[1])
+    assert said == f'{tmp_path / "file"}: is a file, not a folder; name another --new_workdir'
+    young = state.replace(step=run.steps_per_epoch - 1)
+    monkeypatch.setattr('mans_jax.extension.load_run', lambda _: (run, young))
+    said = refusal(workdir, tmp_path / 'more', triples=files[0], features=files[1], epochs=0)
+    assert said == f'{workdir}: the run has not been trained for an epoch yet; train it on, then extend it'
 
 
 def test_an_extended_run_is_extended_again(workdir, files, tmp_path):

@@ -188,3 +188,12 @@ def test_bad_runs(predict, workdir, tmp_path, fault):
     spoil(spoilt)
     found = refusal(predict(*LOOK, workdir=spoilt))
     assert re.match(re.escape(message).replace('RUN', re.escape(str(spoilt))).replace('STEP', '[0-9]+'), found), found
+
+
+def test_a_label_cannot_end_a_cell_or_a_line():
+    from mans_jax.predict import format_lines
+
+    found = dict.fromkeys(COLUMNS, 0) | {'head': 'a\tb\nc\\d', 'known': True}
+    heading, line = format_lines(iter([found]), 'tsv')
+    assert heading.split('\t') == COLUMNS
+    assert line.split('\t') == ['a\\tb\\nc\\\\d', *['0'] * 6, 'true']

@@ -64,6 +64,8 @@ def read(folder: str | os.PathLike, files: Sequence[str], entities: Sequence[str
         name = next(NAMES[ending] for ending in NAMES if file.endswith(ending))
         facts, odd = mmkg.read_numeric(path) if name == 'numeric' else (_PAIRS[name](path), [])
         rows = tuple(fact for fact in facts if fact[0] in known)
+        if odd and not facts:
+            raise InputError(f'{path}: none of its {len(odd)} values is a number; remove it, or give the whole file')
         if not rows:
             raise InputError(f"{path}: no fact about an entity of the graph; remove it, or give the graph's own")
         examples = tuple(f'{value} in line {number}' for number, value in odd[:_NAMED])

@@ -186,6 +186,9 @@ def load(name: str) -> ImageModel:
         )
     missing = sorted(report['missing_keys'])
     models.check_whole(name, missing, without_pooler=not hasattr(model, 'get_image_features'))
+    if hasattr(model.config, 'mask_ratio'):
+        # A masked auto-encoder else sees a part of an image alone, drawn anew for each batch.
+        model.config.mask_ratio = 0.0
     if missing:
         # The pooler's random numbers would pass for features.
         logging.info('--model=%s: it has no weights for its pooler, so the mean over its output is taken', name)

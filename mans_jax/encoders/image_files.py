@@ -90,6 +90,8 @@ def by_index(root: Path, index: Path) -> tuple[list[ImageFile], list[str]]:
         if folder not in names:
             names[folder] = _by_stem(folder)
         found = names[folder].get(inside.name, [])
+        # A whole name means that file, whatever else begins with it.
+        found = [inside.name] if inside.name in found else found
         if len(found) > 1:
             raise lines.error(index, number, f'{lines.quote(image)} could be {" or ".join(found)}; keep one')
         if found:

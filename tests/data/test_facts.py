@@ -60,3 +60,11 @@ def test_facts_of_another_graph_are_refused(tmp_path):
         facts.read(tmp_path, FILES, ['/m/1'])
     cure = "no fact about an entity of the graph; remove it, or give the graph's own"
     assert str(error.value) == f'{tmp_path / "DB15K_NumericalTriples.txt"}: {cure}'
+
+
+def test_a_file_without_any_number_is_refused_for_that_reason(tmp_path):
+    path = tmp_path / 'DB15K_NumericalTriples.txt'
+    path.write_text('<a>\t<born>\t19##-##-##\n<a>\t<died>\tlate\n')
+    with pytest.raises(InputError) as error:
+        facts.read(tmp_path, FILES, ['<a>'])
+    assert str(error.value) == f'{path}: none of its 2 values is a number; remove it, or give the whole file'

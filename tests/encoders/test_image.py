@@ -243,3 +243,38 @@ def test_without_timm_its_models_name_the_extra(folder, tmp_path):
         assert refusal(folder, tmp_path / 'vgg16') == message
     else:
         pytest.skip('timm is installed')
+
+
+def test_code_that_a_model_brings_is_neither_run_nor_asked_about(folder, model, tmp_path, monkeypatch):
+    import shutil
+
+    other = tmp_path / 'other'
+    shutil.copytree(model, other)
+    (other / 'evil.py').write_text("raise SystemExit('run')\n")
+    config = json.loads((other / 'config.json').read_text())
+    config |= {'model_type': 'evil', 'auto_map': {'AutoConfig': 'evil.Config', 'AutoModel': 'evil.Model'}}
+    (other / 'config.json').write_text(json.dumps(config))
+    monkeypatch.setattr('builtins.input', lambda *_: pytest.fail('the user is asked'))
+    assert refusal(folder, other).startswith(f'--model={other}: cannot be loaded (')
+
+
+def test_a_masked_auto_encoder_sees_the_whole_image_whatever_the_batch(folder, tmp_path):
+    torch.manual_seed(0)
+    sizes = {'hidden_size': 16, 'intermediate_size': 32, 'num_hidden_layers': 2, 'num_attention_heads': 2}
+    shape = transformers.ViTMAEConfig(image_size=32, patch_size=8, initializer_range=0.5, **sizes)
+    saved = write_image_model(tmp_path / 'mae', transformers.ViTMAEModel(shape))
+    one, many = (
+        image.encode(folder, str(saved), partial=tmp_path / f'partial{size}', batch_size=size).values
+        for size in (1, 32)
+    )
+    np.testing.assert_allclose(one, many, atol=1e-5)
+    assert np.std(many, axis=0).max() > 1e-2
+
+
+def test_a_model_of_another_kind_is_refused_in_one_line(folder, tmp_path):
+    torch.manual_seed(0)
+    sizes = {'hidden_size': 16, 'intermediate_size': 32, 'num_hidden_layers': 1, 'num_attention_heads': 2}
+    shape = transformers.ViltConfig(vocab_size=9, image_size=32, patch_size=8, **sizes)
+    saved = write_image_model(tmp_path / 'vilt', transformers.ViltModel(shape))
+    said = refusal(folder, saved)
+    assert said.startswith(f'--model={saved}: cannot be used for this (') and said.endswith('of the right kind')

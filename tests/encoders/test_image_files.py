@@ -233,3 +233,21 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, pillow):
     assert refusal_of(tmp_path / 'y.png') == 'not a file'
     (tmp_path / 'z.png').symlink_to(tmp_path / 'nowhere.png')
     assert refusal_of(tmp_path / 'z.png').startswith('damaged ([Errno 2] No such file')
+
+
+def test_a_whole_name_in_an_index_means_that_file(tmp_path):
+    for name in ('a.png', 'a.png.png'):
+        (tmp_path / name).write_bytes(b'')
+    index = tmp_path / 'index.txt'
+    index.write_text('x\ta.png\n')
+    images, missing = image_files.by_index(tmp_path, index)
+    assert [image.name for image in images] == ['a.png'] and missing == []
+
+
+def test_an_image_id_that_no_file_can_have_is_missing(tmp_path):
+    (tmp_path / 'a.png').write_bytes(b'')
+    index = tmp_path / 'index.txt'
+    long = 'a' * 300 + '/x'
+    index.write_text(f'x\t{long}\ny\ta\n')
+    images, missing = image_files.by_index(tmp_path, index)
+    assert [image.label for image in images] == ['y'] and missing == [long]

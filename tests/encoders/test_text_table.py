@@ -70,3 +70,10 @@ def test_text_that_is_not_utf8_is_refused(tmp_path):
     (tmp_path / 'x.tsv').write_bytes(b'a\tx\nb\t\xff\n')
     with pytest.raises(InputError, match=r'x.tsv, line 2: byte 0xff is not UTF-8; save the file as UTF-8$'):
         text_table.read(tmp_path / 'x.tsv')
+
+
+def test_an_id_of_any_length_is_refused_in_one_line(tmp_path):
+    path = tmp_path / 'x.tsv'
+    path.write_text('9' * 5000 + '\ttext\n')
+    with pytest.raises(InputError, match=r"line 1: '9+\.\.\.' is not an entity id, a number in \[0, 2\)$"):
+        text_table.read(path, ids_of=['a', 'b'])
