@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mans_jax import fusion
+from mans_jax.errors import not_finite
 from mans_jax.graph import KnowledgeGraph, Triple
 from mans_jax.models import MultiModalEmbedding
-from mans_jax.tasks.link_prediction import not_finite
 
 TRIPLES_PER_BLOCK = 1024
 

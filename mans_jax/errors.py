@@ -11,3 +11,15 @@ class InputError(ValueError):
 
 class NotServable(InputError):
     """What was asked for cannot be had of this graph or split, while other things can."""
+
+
+class NonFiniteScore(InputError):
+    """A score is NaN or infinite, so no rank means anything."""
+
+
+def not_finite(triple: str) -> NonFiniteScore:
+    """The error of a triple, given as text, whose score is not finite."""
+    return NonFiniteScore(
+        f'the score of {triple} is not finite: the training has diverged; '
+        f'lower config.learning_rate, or look at the gradient norms in metrics.jsonl'
+    )

@@ -14,7 +14,7 @@ from absl import logging
 
 from mans_jax.blocks import padded, relation_scores, score_rows
 from mans_jax.calibration import Calibration, fit
-from mans_jax.errors import InputError
+from mans_jax.errors import InputError, not_finite
 from mans_jax.graph import HEAD, TAIL, Triple
 from mans_jax.models import FROZEN, PARAMS, Candidates
 from mans_jax.nearest import unknown_label
@@ -22,7 +22,7 @@ from mans_jax.negatives import corrupt
 from mans_jax.ranking import Queries
 from mans_jax.run_log import write_json
 from mans_jax.runs import Run, load_run
-from mans_jax.tasks.link_prediction import embed_candidates, not_finite
+from mans_jax.tasks.link_prediction import embed_candidates
 from mans_jax.top_k import top_answers
 
 QUERIES_PER_BLOCK = 128

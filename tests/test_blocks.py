@@ -6,8 +6,8 @@ import pytest
 
 from mans_jax import blocks
 from mans_jax.blocks import padded, relation_scores, score_rows
+from mans_jax.errors import NonFiniteScore
 from mans_jax.models import PARAMS
-from mans_jax.tasks.link_prediction import NonFiniteScore
 from tests.exact import E, M, R, exact_world
 
 

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from mans_jax.blocks import score_rows
-from mans_jax.errors import InputError
+from mans_jax.errors import InputError, NonFiniteScore
 from mans_jax.models import FROZEN, PARAMS
 from mans_jax.predictor import Predictor
-from mans_jax.tasks.link_prediction import NonFiniteScore
 from tests.graphs import quick_programs, train_short_run
 
 E, R = 40, 8

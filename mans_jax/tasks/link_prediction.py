@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from mans_jax.errors import InputError
+from mans_jax.errors import not_finite
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
 from mans_jax.models import FROZEN, PARAMS, Candidates, MultiModalEmbedding
 from mans_jax.ranking import count_better, pack, rank_metrics, ranks
@@ -23,18 +23,6 @@ class TripleCounts(NamedTuple):
 
     better: np.ndarray
     tied: np.ndarray
-
-
-class NonFiniteScore(InputError):
-    """A score is NaN or infinite, so no rank means anything."""
-
-
-def not_finite(triple: str) -> NonFiniteScore:
-    """The error of a triple, given as text, whose score is not finite."""
-    return NonFiniteScore(
-        f'the score of {triple} is not finite: the training has diverged; '
-        f'lower config.learning_rate, or look at the gradient norms in metrics.jsonl'
-    )
 
 
 def predict_links(

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from mans_jax.blocks import padded, relation_scores
-from mans_jax.errors import NotServable
+from mans_jax.errors import NotServable, not_finite
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.models import MultiModalEmbedding
 from mans_jax.rank_statistics import estimate, rank_columns
-from mans_jax.tasks.link_prediction import not_finite
 from mans_jax.tasks.protocols import Tally
 
 _TRIPLES_PER_BLOCK = 128

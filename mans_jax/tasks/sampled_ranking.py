@@ -8,11 +8,11 @@ import numpy as np
 
 from mans_jax import fusion
 from mans_jax.blocks import padded
+from mans_jax.errors import not_finite
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding
 from mans_jax.rank_statistics import METRICS, estimate, rank_columns
 from mans_jax.ranking import Queries, ranks
-from mans_jax.tasks.link_prediction import not_finite
 from mans_jax.tasks.protocols import Tally
 
 _TARGETS_PER_BLOCK = 128

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mans_jax.errors import InputError
+from mans_jax.errors import InputError, NonFiniteScore
 from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
 from mans_jax.models import FROZEN, PARAMS, frozen_variables, init_params, model_for
 from mans_jax.scoring import SCORES
 from mans_jax.tasks import link_prediction
-from mans_jax.tasks.link_prediction import NonFiniteScore, TripleCounts, link_prediction_metrics, predict_links
+from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
 
 E, R = 30, 3
 

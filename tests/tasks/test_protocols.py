@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mans_jax.errors import NotServable
+from mans_jax.errors import NonFiniteScore, NotServable
 from mans_jax.graph import HEAD, TAIL
 from mans_jax.models import FROZEN, PARAMS
 from mans_jax.tasks import cross_modal, protocols, relation_prediction
-from mans_jax.tasks.link_prediction import NonFiniteScore, predict_links
+from mans_jax.tasks.link_prediction import predict_links
 from mans_jax.tasks.protocols import PROTOCOLS, rank_links, seen_with_relation
 from tests.exact import TEST, E, M, R, exact_world
 

@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mans_jax.errors import NonFiniteScore
 from mans_jax.graph import HEAD, TAIL
 from mans_jax.models import PARAMS
 from mans_jax.rank_statistics import METRICS
-from mans_jax.tasks.link_prediction import NonFiniteScore
 from mans_jax.tasks.protocols import rank_links
 from mans_jax.tasks.sampled_ranking import rank_among_samples, sampled_ranking
 from tests.exact import TEST, E, exact_world
