@@ -20,7 +20,7 @@ import numpy as np
 from training_step import random_graph
 
 from mans_jax.config import Config
-from mans_jax.predictor import QUERIES_PER_BLOCK, Predictor
+from mans_jax.prediction.predictor import QUERIES_PER_BLOCK, Predictor
 from mans_jax.training import train_and_evaluate
 
 

@@ -13,7 +13,7 @@ from absl import flags
 
 from mans_jax import command_line
 from mans_jax.errors import InputError
-from mans_jax.query_file import PLACES, Query, make_query, read_queries
+from mans_jax.prediction.query_file import PLACES, Query, make_query, read_queries
 
 _COLUMNS = (*PLACES, 'asked', 'rank', 'score', 'probability', 'known')
 _QUERIES_AT_ONCE = 1024
@@ -36,7 +36,7 @@ def main(_) -> int:
     if flags.FLAGS.top < 1:
         raise InputError(f'--top={flags.FLAGS.top}: at least 1 answer')
     # Imported late: a mistyped flag is answered at once.
-    from mans_jax.predictor import Predictor
+    from mans_jax.prediction.predictor import Predictor
 
     predictor = Predictor.load(flags.FLAGS.workdir)
     if flags.FLAGS['top'].present:

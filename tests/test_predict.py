@@ -26,13 +26,13 @@ def workdir(tmp_path_factory, programs):
 @pytest.fixture(scope='module')
 def predict(workdir, programs):
     """(*arguments, workdir) -> Done."""
-    with command_line_of('mans_jax.predict', 'mans_jax.predictor', programs) as run:
+    with command_line_of('mans_jax.predict', 'mans_jax.prediction.predictor', programs) as run:
         yield lambda *arguments, workdir=workdir: run(f'--workdir={workdir}', *arguments)
 
 
 @pytest.fixture(scope='module')
 def predictor(workdir, programs):
-    from mans_jax.predictor import Predictor
+    from mans_jax.prediction.predictor import Predictor
 
     with quick_programs(programs):
         return Predictor.load(workdir)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mans_jax.nearest import nearest_labels, unknown_label
+from mans_jax.prediction.nearest import nearest_labels, unknown_label
 
 LABELS = ('Paris', 'Paris Hilton', 'http://example.org/Berlin', 'London', 'Londonderry', 'Rome')
 

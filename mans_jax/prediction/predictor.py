@@ -13,17 +13,17 @@ import numpy as np
 from absl import logging
 
 from mans_jax.blocks import padded, relation_scores, score_rows
-from mans_jax.calibration import Calibration, fit
 from mans_jax.errors import InputError, not_finite
 from mans_jax.graph import HEAD, TAIL, Triple
 from mans_jax.models import FROZEN, PARAMS, Candidates
-from mans_jax.nearest import unknown_label
 from mans_jax.negatives import corrupt
+from mans_jax.prediction.calibration import Calibration, fit
+from mans_jax.prediction.nearest import unknown_label
+from mans_jax.prediction.top_k import top_answers
 from mans_jax.ranking import Queries
 from mans_jax.run_log import write_json
 from mans_jax.runs import Run, load_run
 from mans_jax.tasks.link_prediction import embed_candidates
-from mans_jax.top_k import top_answers
 
 QUERIES_PER_BLOCK = 128
 _DEFAULT_K, _SMALLEST_K = 10, 16

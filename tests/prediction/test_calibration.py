@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from mans_jax.calibration import Calibration, fit
+from mans_jax.prediction.calibration import Calibration, fit
 
 
 def test_equals_the_logistic_regression_of_another_library():

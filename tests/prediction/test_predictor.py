@@ -9,7 +9,7 @@ import pytest
 from mans_jax.blocks import score_rows
 from mans_jax.errors import InputError, NonFiniteScore
 from mans_jax.models import FROZEN, PARAMS
-from mans_jax.predictor import Predictor
+from mans_jax.prediction.predictor import Predictor
 from tests.graphs import quick_programs, train_short_run
 
 E, R = 40, 8
@@ -163,7 +163,7 @@ def test_a_workdir_that_cannot_be_written_costs_the_keeping_alone(workdir, monke
         raise InputError(f'{path}: cannot be written')
 
     (workdir / 'calibration.json').unlink(missing_ok=True)
-    monkeypatch.setattr('mans_jax.predictor.write_json', refuse)
+    monkeypatch.setattr('mans_jax.prediction.predictor.write_json', refuse)
     assert Predictor.load(workdir).calibration.slope > 0
     assert f'the calibration is not kept: {workdir}/calibration.json: cannot be written' in caplog.text
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples
 from mans_jax.models import FROZEN, PARAMS, frozen_variables, init_params, model_for
+from mans_jax.prediction.top_k import top_answers
 from mans_jax.ranking import Queries
 from mans_jax.scoring import SCORES
-from mans_jax.top_k import top_answers
 
 E, R, Q, C = 23, 3, 8, 4
 KNOWN_TRIPLES = 150
