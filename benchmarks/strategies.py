@@ -8,7 +8,7 @@ done is not run again.
 
 from grid import argument_parser, print_table
 
-from mans_jax.sampling import STRATEGIES
+from mans_jax.samplers import STRATEGIES
 
 
 def main():

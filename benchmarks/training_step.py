@@ -10,17 +10,16 @@ import resource
 import time
 
 import jax
-import jax.numpy as jnp
 import machine
 import numpy as np
 
 from mans_jax.config import Config
 from mans_jax.data import load_graph
-from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
-from mans_jax.models import frozen_variables, model_for
-from mans_jax.sampling import STRATEGIES
+from mans_jax.graph import KnowledgeGraph
+from mans_jax.models import model_for
+from mans_jax.samplers import STRATEGIES
 from mans_jax.scoring import SCORES
-from mans_jax.training_step import TrainingData, init_state, make_training_loop
+from mans_jax.training_step import init_state, make_training_loop, training_data
 
 
 def random_graph(width, num_entities=12842, num_relations=279, num_triples=72618):
@@ -73,9 +72,7 @@ def main():
         batch_size=arguments.batch_size,
     )
     model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize)
-    sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
-    known = KnownTriples.build(graph.train, **sizes)
-    data = TrainingData(Triple.from_rows(jnp.asarray(graph.train)), known, frozen_variables(graph))
+    data = training_data(config, graph)
     state = init_state(model, config, data)
     start = time.perf_counter()
     # Never to the end of an epoch, so that every repeat does the same work.

@@ -1,21 +1,20 @@
 """A recipe: every setting of a run, its default, and whether it makes sense."""
 
 import dataclasses
-import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import ml_collections
 
 from mans_jax.data.ratios import check_ratios
-from mans_jax.errors import InputError
+from mans_jax.errors import InputError, check_name
 from mans_jax.losses import LOSSES
 from mans_jax.models import ABSENT, LEFT_OUT
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.ranking import TIES
-from mans_jax.sampling import SAMPLERS, STRATEGIES
+from mans_jax.samplers import NORMAL, STRATEGIES, SamplerText, parse, with_strategy
 from mans_jax.sampling.mans import COUNT, PER_SAMPLE
 from mans_jax.scoring import SCORES
 
@@ -49,10 +48,10 @@ class Config:
     # 'learned' puts a learned vector in place, 'mean' the mean of the features.
     absent: str = LEFT_OUT
 
-    # Negatives.
+    # Negatives: the text of a sampler (see samplers.py), and K of those whose text names none.
     sampler: str = 'bernoulli'
     num_negatives: int = 1
-    strategy: str = 'normal'
+    strategy: str = NORMAL
     # beta: of the training (mans_t) or of the negatives (mans_h), the share that is virtual.
     share: float = 0.3
     # Whether a virtual negative may take a modality from an entity that lacks it, or give one to such an entity.
@@ -98,6 +97,7 @@ class Config:
             raise InputError("config.data is empty: name a folder with a graph, or 'digits'")
         for field, names in _CHOICES.items():
             check_name(f'config.{field}', getattr(self, field), names)
+        parse(self.sampler)
         for field, lowest in _LOWEST.items():
             if not lowest <= getattr(self, field) < math.inf:
                 raise InputError(f'config.{field} is {getattr(self, field)}, but must be finite and at least {lowest}')
@@ -117,6 +117,10 @@ class Config:
             )
         return self
 
+    def sampler_text(self) -> SamplerText:
+        """The whole sampler: the strategy around `sampler`."""
+        return with_strategy(parse(self.sampler), self.strategy, dataclasses.asdict(self))
+
     def to_json(self) -> str:
         """The config as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + '\n'
@@ -127,7 +131,6 @@ _CHOICES = {
     'protocol': (HONEST, REFERENCE),
     'score': SCORES,
     'absent': ABSENT,
-    'sampler': SAMPLERS,
     'strategy': STRATEGIES,
     'marks': (COUNT, PER_SAMPLE),
     'loss': LOSSES,
@@ -197,15 +200,6 @@ def from_fields(values: Mapping, where: str = 'config') -> Config:
             raise InputError(f'{where}.{name} is {value!r}, but must be of type {want.__name__}')
     features = {name: path for name, path in dict(values.get('features', {})).items() if path}
     return Config(**{**values, 'features': features}).validate()
-
-
-def check_name(where: str, name: str, names: Iterable[str], kind: str = 'name') -> None:
-    """Raises an InputError that suggests the nearest of `names` where `name` is not one of them."""
-    if name in names:
-        return
-    nearest = difflib.get_close_matches(str(name), list(names), n=1)
-    hint = f'did you mean {nearest[0]!r}? ' if nearest else ''
-    raise InputError(f'{where}: {name!r} is not a known {kind}; {hint}Known: {", ".join(names)}')
 
 
 def check_resumable(config: Config, workdir: Path) -> None:

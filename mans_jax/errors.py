@@ -1,5 +1,8 @@
 """The errors that a user causes and can cure."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class InputError(ValueError):
     """Bad input: a file, a config field or a checkpoint that cannot be used.
@@ -23,3 +26,12 @@ def not_finite(triple: str) -> NonFiniteScore:
         f'the score of {triple} is not finite: the training has diverged; '
         f'lower config.learning_rate, or look at the gradient norms in metrics.jsonl'
     )
+
+
+def check_name(where: str, name: str, names: Iterable[str], kind: str = 'name') -> None:
+    """Raises an InputError that suggests the nearest of `names` where `name` is not one of them."""
+    if name in names:
+        return
+    nearest = difflib.get_close_matches(str(name), list(names), n=1)
+    hint = f'did you mean {nearest[0]!r}? ' if nearest else ''
+    raise InputError(f'{where}: {name!r} is not a known {kind}; {hint}Known: {", ".join(names)}')

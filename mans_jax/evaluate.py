@@ -11,7 +11,7 @@ from pathlib import Path
 from absl import flags
 
 from mans_jax import command_line
-from mans_jax.errors import InputError
+from mans_jax.errors import InputError, check_name
 
 _ALL = 'all'
 
@@ -32,7 +32,6 @@ def main(_) -> int:
     # Imported late: a mistyped flag is answered at once.
     from tqdm import tqdm
 
-    from mans_jax.config import check_name
     from mans_jax.evaluation import SPLITS, TASKS, evaluate_run
     from mans_jax.evaluation_table import table
     from mans_jax.run_log import write_json

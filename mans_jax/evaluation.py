@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from mans_jax.blocks import score_rows
-from mans_jax.config import check_name
-from mans_jax.errors import InputError, NotServable
+from mans_jax.errors import InputError, NotServable, check_name
 from mans_jax.models import FROZEN, PARAMS
 from mans_jax.runs import Run
 from mans_jax.tasks.alignment import alignment

@@ -1,6 +1,7 @@
 """Losses: plausibilities of positives [B] and of their negatives [B, K] to one number to minimise.
 
-A plausibility is minus a distance for translational scores; margins are in the unit of the score.
+A plausibility is minus a distance for translational scores; margins are in the unit of the score. `weight` float[B, K]
+says how much each negative counts in the mean over them; without it all count alike.
 """
 
 from functools import partial
@@ -9,8 +10,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+Weight = Float[Array, 'B K'] | None
 
-def margin_ranking(positive: Float[Array, 'B'], negative: Float[Array, 'B K'], *, margin: float) -> Float[Array, '']:
+_TINY = 1e-12
+"""Below it a sum of weights counts as none."""
+
+
+def margin_ranking(
+    positive: Float[Array, 'B'], negative: Float[Array, 'B K'], weight: Weight = None, *, margin: float
+) -> Float[Array, '']:
     """A negative should score at least a margin below its positive: mean max(0, margin - s+ + s-).
 
     See "Translating Embeddings for Modeling Multi-relational Data", Bordes et al., 2013.
@@ -18,15 +26,16 @@ def margin_ranking(positive: Float[Array, 'B'], negative: Float[Array, 'B K'], *
     Args:
         positive: plausibility of B facts.
         negative: plausibility of K negatives for each.
+        weight: see the module.
         margin: in the unit of the score.
 
     Returns:
         The mean over the B x K pairs.
     """
-    return jnp.mean(jnp.maximum(0, margin - positive[:, None] + negative))
+    return _mean(jnp.maximum(0, margin - positive[:, None] + negative), weight)
 
 
-def softplus(positive: Float[Array, 'B'], negative: Float[Array, 'B K']) -> Float[Array, '']:
+def softplus(positive: Float[Array, 'B'], negative: Float[Array, 'B K'], weight: Weight = None) -> Float[Array, '']:
     """Logistic regression of true against false: (mean log(1 + exp(-s+)) + mean log(1 + exp(s-))) / 2.
 
     See "Complex Embeddings for Simple Link Prediction", Trouillon et al., 2016 (arXiv 1606.06357).
@@ -34,34 +43,54 @@ def softplus(positive: Float[Array, 'B'], negative: Float[Array, 'B K']) -> Floa
     Args:
         positive: plausibility of B facts.
         negative: plausibility of K negatives for each.
+        weight: see the module.
 
     Returns:
         The mean, positives and negatives weighing the same.
     """
-    return (jnp.mean(jax.nn.softplus(-positive)) + jnp.mean(jax.nn.softplus(negative))) / 2
+    return (jnp.mean(jax.nn.softplus(-positive)) + _mean(jax.nn.softplus(negative), weight)) / 2
 
 
 def self_adversarial(
-    positive: Float[Array, 'B'], negative: Float[Array, 'B K'], *, margin: float, temperature: float
+    positive: Float[Array, 'B'],
+    negative: Float[Array, 'B K'],
+    weight: Weight = None,
+    *,
+    margin: float,
+    temperature: float,
 ) -> Float[Array, '']:
     """Logistic loss around a margin, the harder negatives weighing more.
 
-    -(log sigma(margin + s+) + sum_k w_k log sigma(-margin - s-_k)) / 2 with w = softmax(temperature * s-), not
-    differentiated. See "RotatE: Knowledge Graph Embedding by Relational Rotation in Complex Space", Sun et al., 2019
-    (arXiv 1902.10197).
+    -(log sigma(margin + s+) + sum_k w_k log sigma(-margin - s-_k)) / 2, where w, not differentiated, is
+    softmax(temperature * s-), with each of its exponentials multiplied by `weight`. See "RotatE: Knowledge Graph
+    Embedding by Relational Rotation in Complex Space", Sun et al., 2019 (arXiv 1902.10197).
 
     Args:
         positive: plausibility of B facts.
         negative: plausibility of K negatives for each.
+        weight: see the module.
         margin: the distance at which a fact is as likely as not.
         temperature: 0 weighs all negatives alike.
 
     Returns:
         The mean over the B facts.
     """
-    weight = jax.lax.stop_gradient(jax.nn.softmax(temperature * negative, axis=-1))
-    log_false = jnp.sum(weight * jax.nn.log_sigmoid(-margin - negative), axis=-1)
+    logit = temperature * negative
+    if weight is not None:
+        # Finite, so that a positive none of whose negatives counts yields no NaN.
+        logit = jnp.where(weight > 0, logit + jnp.log(jnp.where(weight > 0, weight, 1)), jnp.finfo(logit.dtype).min)
+    share = jax.lax.stop_gradient(jax.nn.softmax(logit, axis=-1))
+    if weight is not None:
+        share = share * (weight > 0)
+    log_false = jnp.sum(share * jax.nn.log_sigmoid(-margin - negative), axis=-1)
     return -jnp.mean(jax.nn.log_sigmoid(margin + positive) + log_false) / 2
+
+
+def _mean(terms, weight):
+    """The weighted mean over all negatives, 0 where none counts."""
+    if weight is None:
+        return jnp.mean(terms)
+    return jnp.sum(terms * weight) / jnp.maximum(jnp.sum(weight), _TINY)
 
 
 LOSSES = {
@@ -69,4 +98,4 @@ LOSSES = {
     'softplus': lambda margin, temperature: softplus,
     'self_adversarial': lambda margin, temperature: partial(self_adversarial, margin=margin, temperature=temperature),
 }
-"""The names that `config.loss` may hold: (margin, temperature) -> loss(positive, negative)."""
+"""The names that `config.loss` may hold: (margin, temperature) -> loss(positive, negative, weight=None)."""

@@ -135,6 +135,11 @@ class MultiModalEmbedding(nn.Module):
             fusion.all_pairs(self.score, queries, candidates),
         )
 
+    def score_negatives(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K']:
+        """The plausibility of the negatives alone."""
+        queries, candidates, _, _ = self._compose(positives, corruption)
+        return fusion.all_pairs(self.score, queries, candidates)
+
     def candidates(self) -> 'Candidates':
         """All entities, embedded and laid out for `score_candidates`."""
         views = self.embed(jnp.arange(self.num_entities))

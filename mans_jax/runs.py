@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -13,10 +12,11 @@ from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, from_fields
 from mans_jax.data import load_graph
 from mans_jax.errors import InputError
-from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
-from mans_jax.models import MultiModalEmbedding, frozen_variables, model_for
+from mans_jax.graph import KnowledgeGraph, KnownTriples
+from mans_jax.models import MultiModalEmbedding, model_for
+from mans_jax.samplers import NORMAL
 from mans_jax.scoring import SCORES
-from mans_jax.training_step import TrainingData, TrainState, init_state
+from mans_jax.training_step import TrainingData, TrainState, init_state, sampler_of, training_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,28 +60,32 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
         raise InputError(
             f'config.batch_size is {config.batch_size}, but {graph.name} has only {len(graph.train)} train triples'
         )
-    if config.strategy != 'normal' and not graph.features:
+    if not graph.features and config.sampler_text().exchanges_modalities():
+        field = 'sampler' if config.strategy == NORMAL else 'strategy'
         raise InputError(
-            f'config.strategy is {config.strategy!r}, but {config.data} is read without any modality beside '
+            f'config.{field} is {getattr(config, field)!r}, but {config.data} is read without any modality beside '
             f'structure: add one with --config.features.NAME=FILE, or set config.strategy to normal'
         )
-    sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
-    known_in_train = KnownTriples.build(graph.train, **sizes)
-    if known_in_train.max_answers >= graph.num_entities:
+    data = training_data(config, graph)
+    if data.known.max_answers >= graph.num_entities:
         raise InputError(
             f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
             f'that no negative can be drawn; leave that relation out'
         )
+    try:
+        sampler_of(config, data)
+    except ValueError as error:
+        raise InputError(f'config.sampler is {config.sampler!r}: {error}') from None
     return Run(
         config=config,
         graph=graph,
         model=model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize, absent=config.absent),
-        data=TrainingData(
-            triples=Triple.from_rows(jnp.asarray(graph.train)),
-            known=known_in_train,
-            frozen=frozen_variables(graph, config.absent),
+        data=data,
+        known=KnownTriples.build(
+            np.concatenate([graph.train, graph.valid, graph.test]),
+            num_entities=graph.num_entities,
+            num_relations=graph.num_relations,
         ),
-        known=KnownTriples.build(np.concatenate([graph.train, graph.valid, graph.test]), **sizes),
         steps_per_epoch=len(graph.train) // config.batch_size,
     )
 

@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from flax.training import train_state
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from mans_jax.config import Config
-from mans_jax.graph import KnownTriples, Triple
+from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.losses import LOSSES
-from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, init_params
+from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variables, init_params
 from mans_jax.optim import OPTIMIZERS
-from mans_jax.sampling import SAMPLERS, STRATEGIES, Sampler, View
+from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
+from mans_jax.sampling import Sampler, View
 
 
 class TrainState(train_state.TrainState):
@@ -39,22 +40,45 @@ class TrainingData:
         triples: Triple of int32[N], the training set.
         known: the triples that negatives are filtered by.
         frozen: features and presence, from `models.frozen_variables`.
+        tables: what the sampler looks up, from `samplers.build_tables`.
     """
 
     triples: Triple
     known: KnownTriples
     frozen: dict
+    tables: PyTree
 
 
-def make_sampler(config: Config, data: TrainingData) -> Sampler:
-    """The negative sampler that a config describes: virtual negatives take all modalities but structure."""
-    base = SAMPLERS[config.sampler](data.known, config.num_negatives)
+def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
+    """What the training of a config reads of a graph, on the device.
+
+    Raises:
+        InputError: the graph cannot serve the config's sampler.
+    """
+    sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
+    return TrainingData(
+        triples=Triple.from_rows(jnp.asarray(graph.train)),
+        known=KnownTriples.build(graph.train, **sizes),
+        frozen=frozen_variables(graph, config.absent),
+        tables=build_tables(config.sampler_text(), graph),
+    )
+
+
+def sampler_of(config: Config, data: TrainingData) -> Sampler:
+    """The negative sampler that a config describes.
+
+    Raises:
+        ValueError: an option of it has a value that makes no sense.
+    """
     present = data.frozen['present']
-    replace = jnp.arange(present.shape[1]) > 0
-    if config.exchange_absent:
-        present = None
-    options = {'share': config.share, 'marks': config.marks, 'where_cross_is_closer': config.where_cross_is_closer}
-    return STRATEGIES[config.strategy](base, replace, present, **options)
+    inputs = Inputs(
+        known=data.known,
+        present=None if config.exchange_absent else present,
+        replace=modalities_to_replace(present.shape[1]),
+        num_negatives=config.num_negatives,
+        dim=config.dim,
+    )
+    return make_sampler(config.sampler_text(), inputs, data.tables)
 
 
 def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -> TrainState:
@@ -64,9 +88,25 @@ def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -
         apply_fn=model.apply,
         params=init_params(model, params_key),
         tx=OPTIMIZERS[config.optimizer](config.learning_rate),
-        sampler_state=make_sampler(config, data).init(sampler_key),
+        sampler_state=sampler_of(config, data).init(sampler_key),
         totals={name: jnp.zeros(()) for name in ('loss', 'virtual_share')},
     ).replace(step=jnp.zeros((), jnp.int32))
+
+
+def view_of(model: MultiModalEmbedding, params: dict, frozen: dict, progress: Float[Array, '']) -> View:
+    """What a sampler may know of a model in training; a function that none asks for costs nothing."""
+
+    def applied(method):
+        return lambda params, *arguments: model.apply({PARAMS: params, FROZEN: frozen}, *arguments, method=method)
+
+    return View(
+        progress=progress,
+        parameters=params,
+        scores_fn=applied(model.score_negatives),
+        pair_scores_fn=applied(model.score_pairs),
+        entity_vectors_fn=applied(lambda module, entities: module.embed(entities).vectors),
+        relation_vectors_fn=applied(model.relations),
+    )
 
 
 class TrainingLoop(NamedTuple):
@@ -104,17 +144,14 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         batch_key, sample_key = jax.random.split(jax.random.fold_in(steps_key, state.step))
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
 
-        def pair_scores(params, positives, corruption):
-            return model.apply({PARAMS: params, FROZEN: data.frozen}, positives, corruption, method=model.score_pairs)
-
         # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below 0.3.
         progress = state.step / jax.lax.optimization_barrier(jnp.float32(total_steps))
-        view = View(progress=progress, parameters=state.params, pair_scores_fn=pair_scores)
+        view = view_of(model, state.params, data.frozen, progress)
         corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
 
         def loss_fn(params):
             variables = {PARAMS: params, FROZEN: data.frozen}
-            return loss_of(*model.apply(variables, positives, corruption, method=model.score_batch))
+            return loss_of(*model.apply(variables, positives, corruption, method=model.score_batch), corruption.weight)
 
         loss, gradients = jax.value_and_grad(loss_fn)(state.params)
         return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(corruption.virtual())}
@@ -127,13 +164,13 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
 
     @partial(jax.jit, donate_argnums=0)
     def train_steps(state: TrainState, data: TrainingData, num_steps) -> TrainState:
-        sampler, order = make_sampler(config, data), shuffle(state, data)
+        sampler, order = sampler_of(config, data), shuffle(state, data)
         # A loop with a traced bound, unlike a scan, is one program for a whole epoch and for a part of one.
         return jax.lax.fori_loop(0, num_steps, lambda _, state: train_step(state, data, sampler, order), state)
 
     @jax.jit
     def next_norms(state: TrainState, data: TrainingData):
-        gradients, _, _ = differentiate(state, data, make_sampler(config, data), shuffle(state, data))
+        gradients, _, _ = differentiate(state, data, sampler_of(config, data), shuffle(state, data))
         updates, _ = state.tx.update(gradients, state.opt_state, state.params)
         return optax.tree.norm(gradients), optax.tree.norm(updates)
 

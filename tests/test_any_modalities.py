@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from mans_jax.config import Config
-from mans_jax.graph import HEAD, KnownTriples, Triple
-from mans_jax.models import ABSENT, frozen_variables, model_for
-from mans_jax.sampling import SAMPLERS, STRATEGIES, View
+from mans_jax.graph import HEAD, Triple
+from mans_jax.models import ABSENT, model_for
+from mans_jax.samplers import STRATEGIES
+from mans_jax.sampling import View
 from mans_jax.scoring import SCORES
-from mans_jax.training_step import TrainingData, init_state, make_sampler, make_training_loop
+from mans_jax.training_step import init_state, make_training_loop, sampler_of, training_data
 from tests.graphs import quick_programs
+from tests.sampler_examples import LEAVES
 
 STEPS = 4
 
@@ -32,11 +34,6 @@ def with_modalities(graph, number):
     return dataclasses.replace(graph, features=dict(list(features.items())[:number]), present=present)
 
 
-def data_of(graph, config):
-    known = KnownTriples.build(graph.train, num_entities=graph.num_entities, num_relations=graph.num_relations)
-    return TrainingData(Triple.from_rows(jnp.asarray(graph.train)), known, frozen_variables(graph, config.absent))
-
-
 def recipe(**fields):
     return Config(data='in memory', batch_size=10, num_epochs=4, dim=4, learning_rate=0.02, num_negatives=3, **fields)
 
@@ -45,7 +42,7 @@ def train(graph, **fields):
     """The state at the start, that after four epochs, and the loss of each."""
     config = recipe(**fields)
     model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize, absent=config.absent)
-    data, loop = data_of(graph, config), make_training_loop(model, config, STEPS)
+    data, loop = training_data(config, graph), make_training_loop(model, config, STEPS)
     before = jax.tree.map(np.asarray, (state := init_state(model, config, data)).params)
     losses = [float((state := loop.train_steps(state, data, STEPS)).totals['loss']) / STEPS for _ in range(4)]
     return before, jax.tree.map(np.asarray, state.params), losses
@@ -63,7 +60,7 @@ def test_every_strategy_trains_with_every_stand_in(make_graph, strategy, absent)
     check_trained(*train(make_graph(0), strategy=strategy, absent=absent, marks='per_sample'))
 
 
-@pytest.mark.parametrize('sampler', SAMPLERS)
+@pytest.mark.parametrize('sampler', LEAVES.values())
 @pytest.mark.parametrize('number', [0, 1, 3])
 def test_any_number_of_modalities_trains(make_graph, number, sampler):
     graph = with_modalities(make_graph(1), number)
@@ -75,7 +72,7 @@ def test_any_number_of_modalities_trains(make_graph, number, sampler):
 def test_a_corruption_takes_no_image_from_an_entity_that_has_none_unless_asked(make_graph, absent, exchange_absent):
     graph = make_graph(2, num_entities=30, number=60)
     config = recipe(strategy='mans_v', absent=absent, exchange_absent=exchange_absent)
-    sampler = make_sampler(config, data_of(graph, config))
+    sampler = sampler_of(config, training_data(config, graph))
     positives = Triple.from_rows(jnp.asarray(graph.train))
     corruption, _ = sampler.sample(sampler.init(jax.random.key(0)), jax.random.key(1), positives, View())
     entity, side, replaced = (np.asarray(x) for x in (corruption.entity, corruption.side, corruption.replaced))

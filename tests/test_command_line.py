@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mans_jax import command_line
-from mans_jax.sampling import STRATEGIES
+from mans_jax.samplers import STRATEGIES
 from mans_jax.scoring import SCORES
 from tests.graphs import short_recipe, write_openke, write_recipe
 from tests.processes import ENVIRONMENT, Done, command_line_of, refusal

@@ -11,7 +11,7 @@ from mans_jax.errors import InputError
 from mans_jax.losses import LOSSES
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.ranking import TIES
-from mans_jax.sampling import SAMPLERS, STRATEGIES
+from mans_jax.samplers import FAMILIES, STRATEGIES
 from mans_jax.scoring import SCORES
 
 FIELDS = [field.name for field in dataclasses.fields(Config)]
@@ -58,7 +58,7 @@ def test_a_modality_without_a_file_is_left_out():
     ('field', 'wrong', 'nearest', 'known'),
     [
         ('score', 'transe', 'transe_l1', SCORES),
-        ('sampler', 'unifrom', 'uniform', SAMPLERS),
+        ('sampler', 'unifrom', 'uniform', FAMILIES),
         ('strategy', 'mans-a', 'mans_a', STRATEGIES),
         ('loss', 'margin', 'margin_ranking', LOSSES),
         ('optimizer', 'adams', 'adam', OPTIMIZERS),

@@ -12,7 +12,7 @@ import pytest
 from mans_jax.losses import LOSSES
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.ranking import TIES
-from mans_jax.sampling import SAMPLERS, STRATEGIES
+from mans_jax.samplers import FAMILIES, STRATEGIES
 from mans_jax.scoring import SCORES
 
 HERE = Path(__file__).parent
@@ -22,15 +22,11 @@ COVERED = {
     'LOSSES': (LOSSES, 'test_losses.py', 'SECOND_FORMULAS', ['test_equals_second_formula']),
     'OPTIMIZERS': (OPTIMIZERS, 'test_optim.py', 'SECOND_FORMULAS', ['test_equals_second_formula']),
     'TIES': (TIES, 'test_ranking.py', 'BRUTE_FORCE', ['test_ranks_equal_brute_force']),
-    'SAMPLERS': (
-        SAMPLERS,
-        'sampling/test_uniform.py',
-        'HEAD_PROBABILITY',
-        [
-            'test_never_a_known_triple',
-            'test_every_non_answer_is_equally_likely',
-            'test_sides_have_the_stated_probabilities',
-        ],
+    'FAMILIES': (
+        FAMILIES,
+        'test_samplers.py',
+        'EXAMPLES',
+        ['test_fixed_shapes_never_a_known_triple_and_the_same_draw_for_the_same_key'],
     ),
     'STRATEGIES': (
         STRATEGIES,

@@ -61,6 +61,27 @@ def test_equals_second_formula(name, num_positives, num_negatives):
 
 
 @every_loss
+def test_weights_count_negatives_as_if_they_stood_there_so_often(name):
+    positive, negative = float32(scores(3, 4))
+    # Each positive's negatives count 1, 2, 0 and 1 times: as many as four that are written out.
+    repeated = negative[:, [0, 1, 1, 3]]
+    weight = np.tile(np.float32([0.5, 1, 0, 0.5]), (3, 1))
+    loss = jax.jit(LOSSES[name](MARGIN, TEMPERATURE))
+    np.testing.assert_allclose(loss(positive, negative, weight), loss(positive, repeated), rtol=1e-5)
+    assert loss(positive, negative) != pytest.approx(loss(positive, repeated))
+
+
+@every_loss
+def test_where_no_negative_counts_only_positives_are_left(name):
+    positive, negative = float32(scores(3, 4))
+    loss = LOSSES[name](MARGIN, TEMPERATURE)
+    value, gradient = jax.value_and_grad(loss, argnums=1)(positive, negative, np.zeros_like(negative))
+    only_positives = {'margin_ranking': 0, 'softplus': np.mean(np.log1p(np.exp(-positive))) / 2}
+    only_positives['self_adversarial'] = np.mean(np.log1p(np.exp(-positive - MARGIN))) / 2
+    assert value == pytest.approx(only_positives[name], rel=1e-5) and not np.any(gradient)
+
+
+@every_loss
 def test_gradient_equals_finite_differences(name):
     positive, negative = scores(4, 3, seed=1)
     formula, step = SECOND_FORMULAS[name], 1e-6

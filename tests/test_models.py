@@ -9,12 +9,12 @@ import pytest
 
 from mans_jax import models, scoring
 from mans_jax.config import Config
-from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
+from mans_jax.graph import HEAD, TAIL, Triple
 from mans_jax.models import CANDIDATES_PER_BLOCK, FROZEN, PARAMS, frozen_variables, init_params, model_for
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
 from mans_jax.scoring import SCORES
-from mans_jax.training_step import TrainingData, init_state, make_training_loop
+from mans_jax.training_step import init_state, make_training_loop, training_data
 
 DIM = 6
 every_score = pytest.mark.parametrize('name', SCORES)
@@ -244,8 +244,7 @@ def loop_and_start(graph, steps_per_epoch=2, **settings):
     """(training loop, first state, data) of a graph in memory."""
     config = Config(data='in memory', batch_size=32, dim=32, **settings)
     model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=True)
-    known = KnownTriples.build(graph.train, num_entities=graph.num_entities, num_relations=graph.num_relations)
-    data = TrainingData(Triple.from_rows(jnp.asarray(graph.train)), known, frozen_variables(graph))
+    data = training_data(config, graph)
     return make_training_loop(model, config, steps_per_epoch), init_state(model, config, data), data
 
 

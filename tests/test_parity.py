@@ -11,8 +11,9 @@ import pytest
 from mans_jax import losses, ranking
 from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding
-from mans_jax.sampling import STRATEGIES, Corruption, View, stateless
+from mans_jax.sampling import Corruption, View, stateless
 from mans_jax.scoring import TRANSE_L1
+from tests.strategies import around
 
 GOLDEN = Path(os.environ.get('MANS_GOLDEN') or Path(__file__).parent / 'golden')
 TOLERANCE = 1e-5
@@ -70,7 +71,7 @@ def test_scores_loss_and_gradients(file, strategy):
     def pair_scores(params, positives, corruption):
         return model.apply({PARAMS: params, FROZEN: frozen}, positives, corruption, method=model.score_pairs)
 
-    sampler = STRATEGIES[strategy](sampler_of(golden['negative'], positives), [False, True], None, **STRATEGY_OPTIONS)
+    sampler = around(strategy, sampler_of(golden['negative'], positives), [False, True], None, **STRATEGY_OPTIONS)
     view = View(parameters=params, pair_scores_fn=pair_scores)
     corruption, _ = jax.jit(sampler.sample)((), jax.random.key(0), positives, view)
 

@@ -9,12 +9,13 @@ import optax
 import pytest
 
 from mans_jax.data import load_graph
-from mans_jax.graph import KnownTriples, Triple
+from mans_jax.graph import Triple
 from mans_jax.losses import LOSSES
-from mans_jax.models import FROZEN, PARAMS, frozen_variables, model_for
-from mans_jax.sampling import SAMPLERS, Corruption, Sampler
+from mans_jax.models import FROZEN, PARAMS, model_for
+from mans_jax.samplers import FAMILIES, Family
+from mans_jax.sampling import Corruption, Sampler, uniform
 from mans_jax.scoring import SCORES
-from mans_jax.training_step import TrainingData, init_state, make_training_loop
+from mans_jax.training_step import init_state, make_training_loop, training_data
 from tests.graphs import quick_programs, short_recipe, write_openke
 
 STEPS = 16
@@ -42,8 +43,7 @@ def make_run(tmp_path_factory):
         config = short_recipe(folder, **overrides)
         graph, _ = load_graph(config.data, config.features)
         model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize)
-        known = KnownTriples.build(graph.train, num_entities=graph.num_entities, num_relations=graph.num_relations)
-        data = TrainingData(Triple.from_rows(jnp.asarray(graph.train)), known, frozen_variables(graph))
+        data = training_data(config, graph)
         loop = make_training_loop(model, config, STEPS)
         assert len(graph.train) == STEPS * config.batch_size
         return config, model, data, loop, init_state(model, config, data)
@@ -53,13 +53,14 @@ def make_run(tmp_path_factory):
         return *fixed, copy_of(state)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SAMPLERS, 'recording', recording)
+        patch.setitem(FAMILIES, 'recording', Family(recording))
         yield make_with_own_state
 
 
-def recording(known, num_negatives):
+def recording(inputs, inner, tables):
     """The sampler 'recording': uniform, with a state that remembers its last call and counts the positives."""
-    base = SAMPLERS['uniform'](known, num_negatives)
+    known, num_negatives = inputs.known, inputs.num_negatives
+    base = uniform(known, num_negatives)
     shape = (known.num_entities, known.num_relations, known.num_entities)
 
     def init(key):

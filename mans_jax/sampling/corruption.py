@@ -20,11 +20,14 @@ class Corruption:
         side: int8[B, K], HEAD or TAIL, the side that it takes.
         replaced: bool[B, K, M], the modalities that it takes. A normal negative replaces all of them; a virtual one
             leaves some with the entity that stood there. A last axis of 1 stands for any M.
+        weight: float32[B, K], how much a negative counts in the mean that a loss takes over them, 0 for not at all; or
+            None where all count alike.
     """
 
     entity: Int[Array, 'B K']
     side: Int[Array, 'B K']
     replaced: Bool[Array, 'B K M']
+    weight: Float[Array, 'B K'] | None = None
 
     def apply(self, positives: Triple) -> Triple:
         """The negatives as triples int32[B, K], the intruder in place of the whole entity: for any other model."""
@@ -55,6 +58,7 @@ class View:
         pair_scores_fn: (parameters, positives, Corruption) -> float[B, K, M, M], by modality of the kept entity, then
             of the other one, 0 where one is absent.
         entity_vectors_fn: (parameters, int32[...]) -> float[..., M, D].
+        relation_vectors_fn: (parameters, int32[...]) -> float[..., W].
     """
 
     progress: Float[Array, ''] | None = None
@@ -62,6 +66,7 @@ class View:
     scores_fn: Callable | None = struct.field(pytree_node=False, default=None)
     pair_scores_fn: Callable | None = struct.field(pytree_node=False, default=None)
     entity_vectors_fn: Callable | None = struct.field(pytree_node=False, default=None)
+    relation_vectors_fn: Callable | None = struct.field(pytree_node=False, default=None)
 
     def need_progress(self) -> Float[Array, '']:
         """`progress`, or a ValueError that says it is missing."""
@@ -78,6 +83,10 @@ class View:
     def entity_vectors(self, entities: Int[Array, '...']) -> Float[Array, '... M D']:
         """The entities' current vectors."""
         return self._need('entity_vectors_fn')(self._constants(), entities)
+
+    def relation_vectors(self, relations: Int[Array, '...']) -> Float[Array, '... W']:
+        """The relations' current vectors."""
+        return self._need('relation_vectors_fn')(self._constants(), relations)
 
     def _constants(self):
         return jax.lax.stop_gradient(self.parameters)

@@ -9,7 +9,6 @@ import pytest
 
 from mans_jax.graph import HEAD, KnownTriples, Triple
 from mans_jax.sampling import (
-    STRATEGIES,
     Corruption,
     View,
     bernoulli,
@@ -19,6 +18,7 @@ from mans_jax.sampling import (
     mans_v,
     stateless,
 )
+from tests.strategies import around
 
 E = 30
 
@@ -65,7 +65,7 @@ def by_scores(case):
 
 
 VIRTUAL = {'normal': none, 'mans_v': every, 'mans_t': while_below, 'mans_h': first_share, 'mans_a': by_scores}
-"""Name in STRATEGIES -> which negatives it makes virtual where nothing is absent, bool[B, K] from a Case."""
+"""Name of a strategy -> which negatives it makes virtual where nothing is absent, bool[B, K] from a Case."""
 
 every_strategy = pytest.mark.parametrize('name', VIRTUAL)
 
@@ -100,7 +100,7 @@ class Case:
         return {'share': self.share, 'marks': self.marks, 'where_cross_is_closer': self.where_cross_is_closer}
 
     def run(self, name, present=None, base=None):
-        sampler = STRATEGIES[name](base or self.base, self.replace.tolist(), present, **self.options())
+        sampler = around(name, base or self.base, self.replace.tolist(), present, **self.options())
         return jax.device_get(jax.jit(sampler.sample)((), jax.random.key(0), self.positives, self.view())[0])
 
     def want(self, name):
@@ -227,7 +227,7 @@ def test_a_modality_is_exchanged_only_between_entities_that_have_it(name):
 )
 def test_a_view_without_what_is_asked_for_is_refused(name, view, missing):
     case = Case()
-    sampler = STRATEGIES[name](case.base, case.replace.tolist(), None, **case.options())
+    sampler = around(name, case.base, case.replace.tolist(), None, **case.options())
     with pytest.raises(ValueError, match=rf'looks at {missing}, .*View\({missing}='):
         sampler.sample((), jax.random.key(0), case.positives, view)
 
@@ -235,7 +235,7 @@ def test_a_view_without_what_is_asked_for_is_refused(name, view, missing):
 def test_an_empty_view_is_enough_where_nothing_is_asked_for():
     case = Case()
     for name in ('normal', 'mans_v', 'mans_h'):
-        sampler = STRATEGIES[name](case.base, case.replace.tolist(), None, **case.options())
+        sampler = around(name, case.base, case.replace.tolist(), None, **case.options())
         corruption, _ = sampler.sample((), jax.random.key(0), case.positives, View())
         assert bool(corruption.virtual().any()) == (name != 'normal')
 
@@ -277,7 +277,7 @@ def random_case(num_negatives=2):
     options = {'share': 0.3, 'marks': 'per_sample', 'where_cross_is_closer': True}
 
     def make(name):
-        return STRATEGIES[name](bernoulli(known, num_negatives), [False, True], None, **options)
+        return around(name, bernoulli(known, num_negatives), [False, True], None, **options)
 
     return known, Triple.from_rows(jnp.asarray(rows[:8])), view, make
 
@@ -319,7 +319,7 @@ def drawn_by_the_base(num_draws):
 def test_no_gradient_flows_from_a_sampler(name):
     case = Case(10, 2)
     case.pairs[:] = np.random.default_rng(1).normal(size=case.pairs.shape)
-    sampler = STRATEGIES[name](case.base, case.replace.tolist(), None, **case.options())
+    sampler = around(name, case.base, case.replace.tolist(), None, **case.options())
 
     def loss(pairs, sampled_from):
         view = case.view().replace(parameters=sampled_from)

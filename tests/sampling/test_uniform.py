@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
-from mans_jax.sampling import SAMPLERS, View
+from mans_jax.sampling import View, bernoulli, uniform
 
 E, R = 9, 3
 DRAWS = 4000
@@ -38,8 +38,10 @@ def by_answers(triples, relation):
     return tph / (tph + hpt)
 
 
+UNIFORM = {'uniform': uniform, 'bernoulli': bernoulli}
+
 HEAD_PROBABILITY = {'uniform': always_half, 'bernoulli': by_answers}
-"""Name in SAMPLERS -> (triples, relation) -> with which probability the head is corrupted."""
+"""Name in UNIFORM -> (triples, relation) -> with which probability the head is corrupted."""
 
 every_sampler = pytest.mark.parametrize('name', HEAD_PROBABILITY)
 every_k = pytest.mark.parametrize('num_negatives', [1, 3])
@@ -65,7 +67,7 @@ def draw(triples):
     def draw_once(name, num_negatives):
         if (name, num_negatives) not in drawn:
             positives = Triple.from_rows(jnp.asarray(triples))
-            sampler = SAMPLERS[name](KnownTriples.build(positives, num_entities=E), num_negatives)
+            sampler = UNIFORM[name](KnownTriples.build(positives, num_entities=E), num_negatives)
             keys = jax.random.split(jax.random.key(num_negatives), DRAWS)
             sample = jax.jit(jax.vmap(lambda key: sampler.sample((), key, positives, View())[0]))
             drawn[name, num_negatives] = jax.device_get(sample(keys))
@@ -169,7 +171,7 @@ def test_chi_square_would_notice_a_skew(draw, triples, name):
 @every_sampler
 def test_same_key_same_draw_under_jit_vmap_and_scan(triples, name):
     positives = Triple.from_rows(jnp.asarray(triples))
-    sampler = SAMPLERS[name](KnownTriples.build(positives, num_entities=E), 3)
+    sampler = UNIFORM[name](KnownTriples.build(positives, num_entities=E), 3)
 
     def keys():
         return jax.random.split(jax.random.key(5), 4)
@@ -195,7 +197,7 @@ def test_same_key_same_draw_under_jit_vmap_and_scan(triples, name):
 def test_vmap_over_positives(triples, name):
     positives = Triple.from_rows(jnp.asarray(triples[:6]).reshape(3, 2, 3))
     known = KnownTriples.build(np.array(triples), num_entities=E)
-    sampler = SAMPLERS[name](known, 4)
+    sampler = UNIFORM[name](known, 4)
     keys = jax.random.split(jax.random.key(0), 3)
 
     def sample(key, positives):
@@ -212,7 +214,7 @@ def test_positives_that_are_not_known_and_relations_without_a_triple(triples, na
     known = KnownTriples.build(np.array(triples), num_entities=E, num_relations=R + 1)
     everything = np.stack(np.meshgrid(*map(np.arange, (E, R + 1, E)), indexing='ij'), axis=-1).reshape(-1, 3)
     positives = Triple.from_rows(jnp.asarray(everything))
-    corruption, _ = jax.jit(SAMPLERS[name](known, 40).sample)((), jax.random.key(0), positives, View())
+    corruption, _ = jax.jit(UNIFORM[name](known, 40).sample)((), jax.random.key(0), positives, View())
     assert not np.any(jax.jit(lambda c: known.contains(c.apply(positives)))(corruption))
     entity, side = jax.device_get((corruption.entity, corruption.side))
     assert np.all((entity >= 0) & (entity < E))
@@ -225,7 +227,7 @@ def test_positives_that_are_not_known_and_relations_without_a_triple(triples, na
 def test_a_graph_without_triples_has_only_negatives(name):
     known = KnownTriples.build(np.zeros((0, 3), int), num_entities=E, num_relations=1)
     positives = Triple(*(jnp.zeros(500, jnp.int32) for _ in range(3)))
-    corruption, _ = jax.jit(SAMPLERS[name](known, 1).sample)((), jax.random.key(0), positives, View())
+    corruption, _ = jax.jit(UNIFORM[name](known, 1).sample)((), jax.random.key(0), positives, View())
     assert set(np.unique(corruption.entity)) == set(range(E))
 
 
@@ -233,4 +235,4 @@ def test_a_graph_without_triples_has_only_negatives(name):
 def test_a_query_without_a_negative_is_refused(name):
     known = KnownTriples.build([(0, 0, tail) for tail in range(E)], num_entities=E)
     with pytest.raises(ValueError, match=f'all {E} entities'):
-        SAMPLERS[name](known, 1)
+        UNIFORM[name](known, 1)

@@ -1,0 +1,222 @@
+"""From the text of `config.sampler` to a negative sampler.
+
+The text is a name, with brackets around the samplers that it wraps and its options where it has any: `bernoulli`,
+`uniform(num_negatives=4)`, `mans_h(bernoulli, share=0.3)`. It is read once into a `SamplerText`; what must be counted
+on the host, once for a graph, is made by `build_tables`; `make_sampler` is traced with those arrays.
+"""
+
+import ast
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PyTree
+
+from mans_jax import sampling
+from mans_jax.errors import InputError, check_name
+from mans_jax.graph import KnowledgeGraph, KnownTriples
+from mans_jax.sampling import Sampler
+from mans_jax.sampling.mans import COUNT
+
+_WHERE = 'config.sampler'
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What a sampler may be made from, besides its options.
+
+    Attributes:
+        known: the train triples, which negatives are filtered by.
+        present: bool[E, M], which entity has which modality, or None where that is to count for nothing.
+        replace: bool[M], the modalities that a virtual negative takes from the intruder.
+        num_negatives: K of a sampler whose text names none.
+        dim: D.
+    """
+
+    known: KnownTriples
+    present: Bool[Array, 'E M'] | None
+    replace: Bool[Array, 'M']
+    num_negatives: int
+    dim: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """What stands behind a name.
+
+    Attributes:
+        make: (inputs, inner samplers, tables, **options) -> Sampler; traced, and raises ValueError for options that
+            make no sense.
+        options: every option with its default; a value must be of the default's type. None stands for the K of the
+            config.
+        num_inner: how many samplers it wraps: the fewest and the most.
+        build: (graph, **options) -> tables, a pytree of arrays counted on the host.
+    """
+
+    make: Callable[..., Sampler]
+    options: Mapping[str, bool | int | float | str | None] = dataclasses.field(default_factory=dict)
+    num_inner: tuple[int, int] = (0, 0)
+    build: Callable[..., PyTree] = lambda graph, **options: ()
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerText:
+    """A name with the samplers that it wraps and its options, checked.
+
+    Attributes:
+        name: in FAMILIES.
+        inner: the wrapped samplers.
+        options: those that are not the default, by name.
+    """
+
+    name: str
+    inner: tuple['SamplerText', ...] = ()
+    options: Mapping[str, bool | int | float | str] = dataclasses.field(default_factory=dict)
+
+    def all_options(self) -> dict:
+        """Every option of the family, with the default of those that are not given."""
+        return {**FAMILIES[self.name].options, **self.options}
+
+    def exchanges_modalities(self) -> bool:
+        """Whether it or a sampler inside it makes virtual negatives."""
+        return self.name in STRATEGIES or any(inner.exchanges_modalities() for inner in self.inner)
+
+
+_K = {'num_negatives': None}
+
+
+def _leaf(draw):
+    """The family of a sampler that needs nothing but the known triples."""
+
+    def make(inputs, inner, tables, num_negatives):
+        return draw(inputs.known, _count(inputs, num_negatives))
+
+    return Family(make, _K)
+
+
+def _strategy(wrap, **options):
+    """The family of a sampler of `sampling.mans`."""
+
+    def make(inputs, inner, tables, **options):
+        return wrap(*inner, inputs.replace, inputs.present, **options)
+
+    return Family(make, options, num_inner=(1, 1))
+
+
+FAMILIES = {
+    'uniform': _leaf(sampling.uniform),
+    'bernoulli': _leaf(sampling.bernoulli),
+    'mans_v': _strategy(sampling.mans_v),
+    'mans_t': _strategy(sampling.mans_t, share=0.3),
+    'mans_h': _strategy(sampling.mans_h, share=0.3),
+    'mans_a': _strategy(sampling.mans_a, marks=COUNT, where_cross_is_closer=True),
+}
+"""Every name that the text may hold."""
+
+NORMAL = 'normal'
+STRATEGIES = (NORMAL, 'mans_v', 'mans_t', 'mans_h', 'mans_a')
+"""The names that `config.strategy` may hold: nothing, or what is put around all of `config.sampler`."""
+
+
+def parse(text: str) -> SamplerText:
+    """Reads the text of a sampler.
+
+    Raises:
+        InputError: it cannot be read, or a name, an option or a value in it is none.
+    """
+    try:
+        tree = ast.parse(text.strip(), mode='eval').body
+    except SyntaxError:
+        raise _unreadable(text, text) from None
+    return _read(tree, text)
+
+
+def with_strategy(inner: SamplerText, strategy: str, options: Mapping) -> SamplerText:
+    """Puts a strategy around a sampler, with those of the options that it has."""
+    if strategy == NORMAL:
+        return inner
+    return SamplerText(strategy, (inner,), {name: options[name] for name in FAMILIES[strategy].options})
+
+
+def build_tables(text: SamplerText, graph: KnowledgeGraph) -> PyTree:
+    """What the sampler and those inside it look up, as a pytree of arrays.
+
+    Raises:
+        InputError: the graph cannot serve one of them.
+    """
+    own = FAMILIES[text.name].build(graph, **text.all_options())
+    return own, tuple(build_tables(inner, graph) for inner in text.inner)
+
+
+def make_sampler(text: SamplerText, inputs: Inputs, tables: PyTree) -> Sampler:
+    """The sampler of a text.
+
+    Args:
+        text: from `parse`.
+        inputs: what it is made from.
+        tables: from `build_tables`.
+
+    Raises:
+        ValueError: an option has a value that makes no sense.
+    """
+    own, of_inner = tables
+    inner = [make_sampler(part, inputs, its) for part, its in zip(text.inner, of_inner, strict=True)]
+    return FAMILIES[text.name].make(inputs, inner, own, **text.all_options())
+
+
+def modalities_to_replace(num_modalities: int) -> Bool[Array, 'M']:
+    """What a virtual negative takes from the intruder: all but structure."""
+    return jnp.arange(num_modalities) > 0
+
+
+def _count(inputs, num_negatives):
+    return inputs.num_negatives if num_negatives is None else num_negatives
+
+
+def _read(node, text) -> SamplerText:
+    match node:
+        case ast.Name(id=name):
+            arguments, keywords = [], []
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=keywords):
+            pass
+        case _:
+            raise _unreadable(text, ast.get_source_segment(text.strip(), node) or text)
+    check_name(_WHERE, name, FAMILIES)
+    inner = tuple(_read(argument, text) for argument in arguments)
+    _check_number(name, len(inner), FAMILIES[name].num_inner)
+    return SamplerText(name, inner, dict(_option(name, keyword, text) for keyword in keywords))
+
+
+def _option(name, keyword, text):
+    options = FAMILIES[name].options
+    check_name(f'{_WHERE}: {name}', keyword.arg, options, kind='option')
+    try:
+        value = ast.literal_eval(keyword.value)
+    except (ValueError, TypeError):
+        raise _unreadable(text, ast.get_source_segment(text.strip(), keyword.value) or text) from None
+    want = int if options[keyword.arg] is None else type(options[keyword.arg])
+    is_a_count = keyword.arg in _K and type(value) is int and value < 1
+    if want is float and type(value) is int:
+        value = float(value)
+    if type(value) is not want or is_a_count:
+        what = 'at least 1' if is_a_count else f'of type {want.__name__}'
+        raise InputError(f'{_WHERE}: {keyword.arg}={value!r} of {name} must be {what}')
+    return keyword.arg, value
+
+
+def _check_number(name, number, bounds: Sequence[int]):
+    fewest, most = bounds
+    if not fewest <= number <= most:
+        want = f'{fewest}' if fewest == most else f'{fewest} to {most}'
+        raise InputError(f'{_WHERE}: {name} wraps {want} samplers, not {number}, as in {_example(name, fewest)}')
+
+
+def _example(name, number):
+    return f'{name}({", ".join(["bernoulli"] * number)})' if number else name
+
+
+def _unreadable(text, part):
+    return InputError(
+        f'{_WHERE}: {text!r} cannot be read at {part!r}; write a name, or a name and in brackets the samplers that it '
+        f'wraps and its options, as in mans_h(bernoulli, share=0.3)'
+    )

@@ -1,0 +1,119 @@
+"""Every sampler that a recipe can name: read from text, made for a real model, run inside a training step's loop."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mans_jax.config import Config
+from mans_jax.errors import InputError
+from mans_jax.graph import HEAD, TAIL, Triple
+from mans_jax.models import init_params, model_for
+from mans_jax.samplers import FAMILIES, SamplerText, parse, with_strategy
+from mans_jax.scoring import SCORES
+from mans_jax.training_step import sampler_of, training_data, view_of
+from tests.sampler_examples import EXAMPLES
+
+BATCH = 16
+
+
+@pytest.fixture(scope='module')
+def world(make_graph):
+    """(text) -> a sampler made as training makes it, with the data, positives and the view of a fresh model."""
+    graph = make_graph(3, num_entities=40, number=200)
+
+    def make(text):
+        config = Config(data='in memory', batch_size=BATCH, dim=4, num_negatives=2, sampler=text).validate()
+        data = training_data(config, graph)
+        model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize)
+        view = view_of(model, init_params(model, jax.random.key(0)), data.frozen, jnp.float32(0.2))
+        return sampler_of(config, data), data, Triple.from_rows(jnp.asarray(graph.train[:BATCH])), view
+
+    return make
+
+
+@pytest.mark.parametrize('name', EXAMPLES)
+def test_fixed_shapes_never_a_known_triple_and_the_same_draw_for_the_same_key(world, name):
+    sampler, data, positives, view = world(EXAMPLES[name])
+
+    @jax.jit
+    def run(key):
+        def step(state, key):
+            corruption, state = sampler.sample(state, key, positives, view)
+            return state, corruption
+
+        init_key, key = jax.random.split(key)
+        return jax.lax.scan(step, sampler.init(init_key), jax.random.split(key, 5))
+
+    # `scan` itself refuses a state whose shapes or types change.
+    state, drawn = run(jax.random.key(7))
+    assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+    assert drawn.entity.shape == drawn.side.shape and drawn.entity.shape[:2] == (5, BATCH)
+    assert drawn.replaced.shape[-1] in (1, data.frozen['present'].shape[1])
+    assert (drawn.entity.dtype, drawn.side.dtype, drawn.replaced.dtype) == (np.int32, np.int8, np.bool_)
+    counted = np.ones(drawn.entity.shape, bool) if drawn.weight is None else np.asarray(drawn.weight) > 0
+    known = np.asarray(jax.vmap(lambda c: data.known.contains(c.apply(positives)))(drawn))
+    assert counted.any() and not (known & counted).any()
+    assert set(np.unique(drawn.side)) <= {HEAD, TAIL}
+    assert len(np.unique(drawn.entity)) > 5
+    assert jax.tree.all(jax.tree.map(np.array_equal, drawn, run(jax.random.key(7))[1]))
+    assert not np.array_equal(drawn.entity, run(jax.random.key(8))[1].entity)
+
+
+def test_every_name_has_an_example_with_all_of_its_options():
+    assert set(EXAMPLES) == set(FAMILIES)
+    for name, text in EXAMPLES.items():
+        assert parse(text).name == name
+        assert set(parse(text).options) == set(FAMILIES[name].options), name
+
+
+def test_a_text_is_read_with_what_it_leaves_out():
+    assert parse(' mans_h( uniform(num_negatives=2), share=1 ) ') == SamplerText(
+        'mans_h', (SamplerText('uniform', (), {'num_negatives': 2}),), {'share': 1.0}
+    )
+    assert parse('mans_h(bernoulli)').all_options() == {'share': 0.3}
+
+
+def test_the_number_of_negatives_is_the_configs_where_the_text_has_none(world):
+    for text, number in (('uniform', 2), ('mans_v(uniform(num_negatives=5))', 5)):
+        sampler, _, positives, view = world(text)
+        corruption, _ = sampler.sample(sampler.init(jax.random.key(0)), jax.random.key(1), positives, view)
+        assert corruption.entity.shape == (BATCH, number)
+
+
+def test_a_strategy_goes_around_the_whole_text():
+    options = {'share': 0.1, 'marks': 'count', 'where_cross_is_closer': True}
+    assert with_strategy(parse('uniform'), 'normal', options) == parse('uniform')
+    assert with_strategy(parse('uniform'), 'mans_t', options) == parse('mans_t(uniform, share=0.1)')
+    assert parse('mans_a(uniform)').exchanges_modalities() and not parse('uniform').exchanges_modalities()
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', "config.sampler: '' cannot be read at ''; write a name, or a name and in brackets"),
+        ('uniform +', "config.sampler: 'uniform +' cannot be read at 'uniform +'; write a name"),
+        ('mans_v(3)', "config.sampler: 'mans_v(3)' cannot be read at '3'; write a name"),
+        ('a.b(uniform)', "config.sampler: 'a.b(uniform)' cannot be read at 'a.b(uniform)'; write a name"),
+        ('mans_h(uniform, share=x)', "config.sampler: 'mans_h(uniform, share=x)' cannot be read at 'x'; write a name"),
+        ('bernouli', "config.sampler: 'bernouli' is not a known name; did you mean 'bernoulli'? Known: uniform, "),
+        ('mans_v(unifrom)', "config.sampler: 'unifrom' is not a known name; did you mean 'uniform'? Known: uniform, "),
+        (
+            'mans_h(uniform, shares=1)',
+            "config.sampler: mans_h: 'shares' is not a known option; did you mean 'share'? Known: share",
+        ),
+        (
+            'mans_v(uniform, **x)',
+            'config.sampler: mans_v: None is not a known option; Known: ',
+        ),
+        ('mans_h(uniform, share="1")', "config.sampler: share='1' of mans_h must be of type float"),
+        ('uniform(num_negatives=0)', 'config.sampler: num_negatives=0 of uniform must be at least 1'),
+        ('uniform(num_negatives=True)', 'config.sampler: num_negatives=True of uniform must be of type int'),
+        ('mans_v', 'config.sampler: mans_v wraps 1 samplers, not 0, as in mans_v(bernoulli)'),
+        ('uniform(uniform)', 'config.sampler: uniform wraps 0 samplers, not 1, as in uniform'),
+    ],
+)
+def test_what_cannot_be_read_is_answered_in_one_line(text, message):
+    with pytest.raises(InputError) as error:
+        Config(data='digits', sampler=text).validate()
+    assert str(error.value).startswith(message) and '\n' not in str(error.value)
