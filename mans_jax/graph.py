@@ -174,15 +174,28 @@ class KnownTriples:
         Returns:
             (start, count), int32[...] each; a query without a known answer has count 0.
         """
+        query, found = self.find_query(side, kept, relation)
+        start, stop = self.answer_start.at[query].get(mode='clip'), self.answer_start.at[query + 1].get(mode='clip')
+        return start, jnp.where(found, stop - start, 0)
+
+    def find_query(self, side, kept, relation) -> tuple[Int[Array, '...'], Bool[Array, '...']]:
+        """The numbers of queries, which stand in the order of (side, kept entity, relation).
+
+        Args:
+            side: HEAD or TAIL, the side asked for; int[...].
+            kept: the entity on the other side, int[...].
+            relation: int[...]; the three broadcast.
+
+        Returns:
+            (query int32[...], known bool[...]); a query without a known answer has no number.
+        """
         # A corruption's side is int8, in which the anchor would overflow.
         side = jnp.asarray(side, dtype=jnp.int32)
         side, kept, relation = jnp.broadcast_arrays(side, kept, relation)
         anchor = side * self.num_entities + kept
         first, end = self.query_start[anchor], self.query_start[anchor + 1]
         query = first + _count_below(self.query_relation, first, end - first, relation, self.max_queries)
-        found = (query < end) & (self.query_relation[query] == relation)
-        start, stop = self.answer_start.at[query].get(mode='clip'), self.answer_start.at[query + 1].get(mode='clip')
-        return start, jnp.where(found, stop - start, 0)
+        return query, (query < end) & (self.query_relation[query] == relation)
 
     def contains(self, triples: Triple) -> Bool[Array, '...']:
         """Whether each triple is known; bool of the triples' shape."""

@@ -85,13 +85,13 @@ class SamplerText:
 _K = {'num_negatives': None}
 
 
-def _leaf(draw):
+def _leaf(draw, **options):
     """The family of a sampler that needs nothing but the known triples."""
 
-    def make(inputs, inner, tables, num_negatives):
-        return draw(inputs.known, _count(inputs, num_negatives))
+    def make(inputs, inner, tables, num_negatives, **options):
+        return draw(inputs.known, _count(inputs, num_negatives), **options)
 
-    return Family(make, _K)
+    return Family(make, {**_K, **options})
 
 
 def _strategy(wrap, **options):
@@ -106,6 +106,7 @@ def _strategy(wrap, **options):
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
+    'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),

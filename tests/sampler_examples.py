@@ -1,6 +1,10 @@
 """A text for every name that `config.sampler` may hold, with every option that the name has."""
 
-LEAVES = {'uniform': 'uniform(num_negatives=3)', 'bernoulli': 'bernoulli(num_negatives=3)'}
+LEAVES = {
+    'uniform': 'uniform(num_negatives=3)',
+    'bernoulli': 'bernoulli(num_negatives=3)',
+    'nscaching': 'nscaching(num_negatives=3, cache_size=5, candidates=4)',
+}
 """Samplers that wrap no other."""
 
 WRAPPERS = {

@@ -58,6 +58,15 @@ def test_find_gives_the_sorted_answers_of_every_query(triples, known):
         assert answers[first : first + number].tolist() == sorted(want.get(query, ()))
 
 
+def test_known_queries_are_numbered_in_the_order_of_their_answers(triples, known):
+    want, queries = brute_force_answers(triples), every_query()
+    number, is_known = jax.device_get(jax.jit(KnownTriples.find_query)(known, *queries))
+    in_order = [query for query in zip(*(q.tolist() for q in queries), strict=True) if query in want]
+    assert sorted(in_order) == sorted(want) and is_known.sum() == len(want)
+    of_known = dict(zip(in_order, number[is_known].tolist(), strict=True))
+    assert [of_known[query] for query in sorted(want)] == list(range(len(want)))
+
+
 def test_unknown_lists_every_non_answer_in_order(triples, known):
     want = brute_force_answers(triples)
     queries = every_query()
