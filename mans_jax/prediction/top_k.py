@@ -41,7 +41,8 @@ def top_answers(
     """The k entities that score highest as answers of each query.
 
     Exact: what a stable sort of all E scores in descending order begins with. The best so far are merged with a block
-    of C candidates at a time, so that memory grows with Q x (k + C) and not with Q x E.
+    of C candidates at a time, or with as many blocks as hold k where that is more, so that memory grows with
+    Q x (k + C) and not with Q x E, and time does not grow with E x k.
 
     Args:
         model: the model that scores.
@@ -55,20 +56,24 @@ def top_answers(
     Returns:
         Top.
     """
-    num_queries, width = queries.kept.shape[0], min(candidates.columns.shape[-1], model.num_entities)
+    num_queries, (num_blocks, *_, columns) = queries.kept.shape[0], candidates.columns.shape
+    at_once = min(-(-k // columns), num_blocks)
+    width = min(at_once * columns, model.num_entities)
     start, count = known.find(*queries)
     count = jnp.where(novel, count, 0)
 
-    def merge(best, block_and_first):
-        block, first = block_and_first
-        one_block = jax.tree.map(lambda x: x[None], block)
-        scores = model.apply(variables, queries, one_block, method=model.score_candidates)
+    def merge(best, first_block):
+        # The last blocks are fewer: those before them are taken once more, and not counted.
+        start_block = jnp.minimum(first_block, num_blocks - at_once)
+        blocks = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start_block, at_once), candidates)
+        first = start_block * columns
+        scores = model.apply(variables, queries, blocks, method=model.score_candidates)
         entity = first + jnp.arange(width)
-        is_entity = entity < model.num_entities
+        is_entity = (entity >= first_block * columns) & (entity < model.num_entities)
         bad = ~jnp.isfinite(scores) & is_entity
         # Minus zero would count as less than zero.
         scores = jnp.where(is_entity, jnp.where(scores == 0, 0.0, scores), -jnp.inf)
-        # Of the known answers, only those among this block's candidates.
+        # Of the known answers, only those among these candidates.
         before = known.below(start, count, first)
         within = known.below(start, count, first + width) - before
         scores = strike_out(scores, known, start + before, within, first)
@@ -91,7 +96,6 @@ def top_answers(
         bad_query=jnp.int32(-1),
         bad_entity=jnp.int32(-1),
     )
-    first = jnp.arange(candidates.columns.shape[0], dtype=jnp.int32) * candidates.columns.shape[-1]
-    best, _ = jax.lax.scan(merge, nothing, (candidates, first))
+    best, _ = jax.lax.scan(merge, nothing, jnp.arange(0, num_blocks, at_once, dtype=jnp.int32))
     # A struck out candidate may stand among the last places of a query with fewer than k answers.
     return best._replace(entity=jnp.where(best.score > -jnp.inf, best.entity, model.num_entities))
