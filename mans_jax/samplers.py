@@ -103,10 +103,15 @@ def _strategy(wrap, **options):
     return Family(make, options, num_inner=(1, 1))
 
 
+def _kbgan(inputs, inner, tables, num_negatives, **options):
+    return sampling.kbgan(inputs.known, _count(inputs, num_negatives), dim=inputs.dim, **options)
+
+
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
     'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30),
+    'kbgan': Family(_kbgan, {**_K, 'generator': 'distmult', 'candidates': 20, 'learning_rate': 1e-3}),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),

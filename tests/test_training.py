@@ -32,6 +32,8 @@ RECIPES = {
     'mans_a': {'strategy': 'mans_a', 'marks': 'per_sample'},
     'mans_t': {'strategy': 'mans_t', 'share': 0.3},
     'with_replacement': {'with_replacement': True},
+    'nscaching': {'sampler': 'nscaching(cache_size=4, candidates=4)', 'strategy': 'mans_a', 'marks': 'per_sample'},
+    'kbgan': {'sampler': 'kbgan(candidates=4)', 'loss': 'self_adversarial'},
 }
 
 

@@ -1,5 +1,6 @@
 """Negative samplers as composable pure functions; each stands alone, without config, flags, files or model."""
 
+from mans_jax.sampling.adversarial import kbgan
 from mans_jax.sampling.caching import nscaching
 from mans_jax.sampling.corruption import Corruption, Sampler, View, stateless
 from mans_jax.sampling.mans import mans_a, mans_h, mans_t, mans_v
@@ -10,6 +11,7 @@ __all__ = [
     'Sampler',
     'View',
     'bernoulli',
+    'kbgan',
     'mans_a',
     'mans_h',
     'mans_t',

@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Int
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
 from mans_jax.sampling.corruption import Corruption, Sampler, View
-from mans_jax.sampling.uniform import head_probability
+from mans_jax.sampling.uniform import draw_sides, head_probability
 
 
 def nscaching(known: KnownTriples, num_negatives: int = 1, *, cache_size: int = 30, candidates: int = 30) -> Sampler:
@@ -51,13 +51,13 @@ def nscaching(known: KnownTriples, num_negatives: int = 1, *, cache_size: int = 
         return known.unknown(start[:, None], count[:, None], index)
 
     def sample(cache, key: Array, positives: Triple, view: View):
-        draw_key, renew_key = jax.random.split(key)
+        side_key, entity_key, renew_key = jax.random.split(key, 3)
         # Both queries of a positive: asking for its head, asking for its tail.
         sides = jnp.array([HEAD, TAIL], jnp.int8)
         queries = sides, jnp.stack([positives.tail, positives.head], axis=1), positives.relation[:, None]
         row, is_known = known.find_query(*queries)
         row = jnp.where(is_known, row, num_rows - 1)
-        corruption = _draw(draw_key, cache, row, probability_of_head[positives.relation], num_negatives)
+        corruption = _draw(entity_key, cache, row, draw_sides(side_key, probability_of_head, positives, num_negatives))
         new = _renew(renew_key, known, cache[row], known.find(*queries), candidates, positives, view)
         # Several positives with one query: the first of them renews its row.
         row = jnp.where(is_first(row.reshape(-1), num_rows), row.reshape(-1), num_rows)
@@ -94,14 +94,11 @@ def is_first(values: Int[Array, 'N'], bound: int) -> Bool[Array, 'N']:
     return first[values] == position
 
 
-def _draw(key, cache, row, probability_of_head, num_negatives) -> Corruption:
-    """K entities for each positive, each from the row of the side that it takes."""
-    side_key, entity_key = jax.random.split(key)
-    shape = (row.shape[0], num_negatives)
-    at_head = jax.random.bernoulli(side_key, probability_of_head[:, None], shape)
-    position = jax.random.randint(entity_key, shape, 0, cache.shape[1])
-    entity = cache[jnp.where(at_head, row[:, :1], row[:, 1:]), position]
-    return Corruption(entity, jnp.where(at_head, HEAD, TAIL).astype(jnp.int8), jnp.ones((*shape, 1), bool))
+def _draw(key, cache, row, side) -> Corruption:
+    """An entity for each negative, from the positive's row of the side that it takes."""
+    position = jax.random.randint(key, side.shape, 0, cache.shape[1])
+    entity = cache[jnp.where(side == HEAD, row[:, :1], row[:, 1:]), position]
+    return Corruption(entity, side, jnp.ones((*side.shape, 1), bool))
 
 
 def _renew(key, known, cached, answers, num_candidates, positives, view) -> Int[Array, 'B 2 N1']:

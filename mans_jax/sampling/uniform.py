@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from mans_jax.graph import HEAD, TAIL, KnownTriples
+from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
 from mans_jax.sampling.corruption import Corruption, Sampler, stateless
 
 
@@ -53,20 +53,33 @@ def head_probability(known: KnownTriples) -> Float[Array, 'R']:
     return jnp.where(heads + tails > 0, tails / jnp.maximum(heads + tails, 1), 0.5).astype(jnp.float32)
 
 
-def _draw_unknown(known, num_negatives, probability_of_head):
+def draw_sides(
+    key: Array, probability_of_head: Float[Array, 'R'], positives: Triple, num_negatives: int
+) -> Int[Array, 'B K']:
+    """The side that each negative takes, int8[B, K]: HEAD with the probability of its relation."""
+    shape = (positives.head.shape[0], num_negatives)
+    at_head = jax.random.bernoulli(key, probability_of_head[positives.relation][:, None], shape)
+    return jnp.where(at_head, HEAD, TAIL).astype(jnp.int8)
+
+
+def check_negatives_exist(known: KnownTriples) -> None:
+    """Raises ValueError where some query is answered by every entity."""
     if known.max_answers >= known.num_entities:
         raise ValueError(f'a query has all {known.num_entities} entities as its answers, so no negative exists for it')
 
+
+def _draw_unknown(known, num_negatives, probability_of_head):
+    check_negatives_exist(known)
+
     def draw(key, positives, view):
         side_key, entity_key = jax.random.split(key)
-        shape = (positives.head.shape[0], num_negatives)
-        at_head = jax.random.bernoulli(side_key, probability_of_head[positives.relation][:, None], shape)
-        side = jnp.where(at_head, HEAD, TAIL).astype(jnp.int8)
+        side = draw_sides(side_key, probability_of_head, positives, num_negatives)
         # Two look-ups a positive, however many negatives it has.
         from_tail = known.find(HEAD, positives.tail, positives.relation)
         from_head = known.find(TAIL, positives.head, positives.relation)
-        start, count = (jnp.where(at_head, a[:, None], b[:, None]) for a, b in zip(from_tail, from_head, strict=True))
-        index = jax.random.randint(entity_key, shape, 0, known.num_entities - count)
-        return Corruption(known.unknown(start, count, index), side, jnp.ones((*shape, 1), bool))
+        answers = zip(from_tail, from_head, strict=True)
+        start, count = (jnp.where(side == HEAD, a[:, None], b[:, None]) for a, b in answers)
+        index = jax.random.randint(entity_key, side.shape, 0, known.num_entities - count)
+        return Corruption(known.unknown(start, count, index), side, jnp.ones((*side.shape, 1), bool))
 
     return stateless(draw)
