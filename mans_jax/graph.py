@@ -16,6 +16,8 @@ HEAD, TAIL = 0, 1
 STRUCTURE = 'structure'
 """The name of modality 0, the learned row of an entity."""
 
+_ANSWERS_PER_STEP = 1024
+
 
 @struct.dataclass
 class Triple:
@@ -202,6 +204,29 @@ class KnownTriples:
         start, count = self.find(TAIL, triples.head, triples.relation)
         position = start + _count_below(self.answers, start, count, triples.tail, self.max_answers)
         return (position < start + count) & (self.answers[position] == triples.tail)
+
+    def answers_among(self, start, count, entities: Int[Array, 'C']) -> Bool[Array, 'Q C']:
+        """Which of C distinct entities, the same for all queries, are known answers.
+
+        Walks through the flat list of (query, answer), so that it costs what there are answers, not Q x C.
+
+        Args:
+            start: from `find`, int32[Q].
+            count: from `find`, int32[Q].
+            entities: ids, all different.
+        """
+        column = jnp.full(self.num_entities, entities.shape[0]).at[entities].set(jnp.arange(entities.shape[0]))
+        end = jnp.cumsum(count)
+
+        def mark(step, marks):
+            position = step * _ANSWERS_PER_STEP + jnp.arange(_ANSWERS_PER_STEP)
+            row = jnp.searchsorted(end, position, side='right')
+            answer = self.answers.at[start[row] + position - (end - count)[row]].get(mode='clip')
+            # Past the end of the list the row is out of range, of another entity the column: the update is dropped.
+            return marks.at[row, column[answer]].set(True, mode='drop')
+
+        marks = jnp.zeros((start.shape[0], entities.shape[0]), bool)
+        return jax.lax.fori_loop(0, -(-end[-1] // _ANSWERS_PER_STEP), mark, marks)
 
     def below(self, start, count, bound) -> Int[Array, '...']:
         """How many answers of a query are entities with an id below `bound`; they stand first in its segment.

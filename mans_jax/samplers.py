@@ -31,6 +31,7 @@ class Inputs:
         replace: bool[M], the modalities that a virtual negative takes from the intruder.
         num_negatives: K of a sampler whose text names none.
         dim: D.
+        relation_width: W, the width of a relation's vector.
     """
 
     known: KnownTriples
@@ -38,6 +39,7 @@ class Inputs:
     replace: Bool[Array, 'M']
     num_negatives: int
     dim: int
+    relation_width: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,10 +109,17 @@ def _kbgan(inputs, inner, tables, num_negatives, **options):
     return sampling.kbgan(inputs.known, _count(inputs, num_negatives), dim=inputs.dim, **options)
 
 
+def _mmrns(inputs, inner, tables, num_negatives, **options):
+    sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim, 'relation_width': inputs.relation_width}
+    options = {**sizes, 'present': inputs.present, **options}
+    return sampling.mmrns(inputs.known, _count(inputs, num_negatives), **options)
+
+
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
     'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30),
+    'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}),
     'kbgan': Family(_kbgan, {**_K, 'generator': 'distmult', 'candidates': 20, 'learning_rate': 1e-3}),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),

@@ -4,6 +4,7 @@ LEAVES = {
     'uniform': 'uniform(num_negatives=3)',
     'bernoulli': 'bernoulli(num_negatives=3)',
     'nscaching': 'nscaching(num_negatives=3, cache_size=5, candidates=4)',
+    'mmrns': 'mmrns(num_negatives=3, candidates=30, temperature=5, learning_rate=0.01)',
     'kbgan': "kbgan(num_negatives=3, generator='complex', candidates=5, learning_rate=0.01)",
 }
 """Samplers that wrap no other."""

@@ -86,6 +86,23 @@ def test_contains_tells_every_triple(triples, known):
     }
 
 
+def test_answers_among_some_entities(triples, known):
+    want, queries = brute_force_answers(triples), every_query()
+    entities = jnp.asarray(np.random.default_rng(0).permutation(E)[: E - 3])
+    among = jax.jit(lambda known, *query: known.answers_among(*known.find(*query), entities))(known, *queries)
+    for row, query in zip(np.asarray(among), zip(*(q.tolist() for q in queries), strict=True), strict=True):
+        assert row.tolist() == [e in want.get(query, ()) for e in entities.tolist()]
+
+
+def test_answers_of_more_than_one_step_of_the_walk_are_all_found():
+    rows = np.array([(head, 0, tail) for head in range(40) for tail in range(60) if (head + tail) % 7])
+    known = KnownTriples.build(rows, num_entities=60)
+    among = known.answers_among(*known.find(TAIL, jnp.arange(40), 0), jnp.arange(60))
+    want = (np.arange(40)[:, None] + np.arange(60)) % 7 > 0
+    assert want.sum() > 2 * 1000
+    np.testing.assert_array_equal(among, want)
+
+
 def test_find_under_vmap_and_broadcasting(make_triples):
     known = KnownTriples.build(make_triples(0, E, R, 30), num_entities=E, num_relations=R)
     entities, relations = np.arange(E), np.arange(R)

@@ -4,6 +4,7 @@ from mans_jax.sampling.adversarial import kbgan
 from mans_jax.sampling.caching import nscaching
 from mans_jax.sampling.corruption import Corruption, Sampler, View, stateless
 from mans_jax.sampling.mans import mans_a, mans_h, mans_t, mans_v
+from mans_jax.sampling.similarity import mmrns
 from mans_jax.sampling.uniform import bernoulli, uniform
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     'mans_h',
     'mans_t',
     'mans_v',
+    'mmrns',
     'nscaching',
     'stateless',
     'uniform',
