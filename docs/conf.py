@@ -33,10 +33,11 @@ nb_merge_streams = True
 # Shapes and types of arguments stand in the signatures; what they mean, in the docstrings.
 autodoc_member_order = 'bysource'
 autodoc_typehints_format = 'short'
-autodoc_default_options = {'members': True, 'show-inheritance': False}
+autodoc_default_options = {'members': True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
 # Docstrings say `name` as Markdown does.
 default_role = 'code'
 
