@@ -17,6 +17,7 @@ from mans_jax.errors import InputError, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.sampling import Sampler
 from mans_jax.sampling.mans import COUNT
+from mans_jax.sampling.sides import BERNOULLI
 
 _WHERE = 'config.sampler'
 
@@ -94,6 +95,19 @@ def _leaf(draw):
     return Family(make, _K)
 
 
+def _tabled(draw, count, **own):
+    """The family of a sampler with tables: count(graph, known triples, its own options) makes them."""
+
+    def build(graph, *, num_negatives, sides, **own):
+        sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
+        return count(graph, KnownTriples.build(graph.train, **sizes), **own)
+
+    def make(inputs, inner, tables, *, num_negatives, sides, **own):
+        return draw(inputs.known, tables, _count(inputs, num_negatives), sides=sides)
+
+    return Family(make, {**_K, 'sides': BERNOULLI, **own}, build=build)
+
+
 def _strategy(wrap, **options):
     """The family of a sampler of `sampling.mans`."""
 
@@ -106,6 +120,10 @@ def _strategy(wrap, **options):
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
+    'relation_typed': _tabled(sampling.relation_typed, lambda graph, known: sampling.relation_pools(known)),
+    'degree_weighted': _tabled(
+        sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75
+    ),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),
@@ -142,9 +160,14 @@ def build_tables(text: SamplerText, graph: KnowledgeGraph) -> PyTree:
     """What the sampler and those inside it look up, as a pytree of arrays.
 
     Raises:
-        InputError: the graph cannot serve one of them.
+        InputError: the graph cannot serve one of them, or an option has a value that makes no sense.
     """
-    own = FAMILIES[text.name].build(graph, **text.all_options())
+    try:
+        own = FAMILIES[text.name].build(graph, **text.all_options())
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f'{_WHERE}: {text.name}: {error}') from None
     return own, tuple(build_tables(inner, graph) for inner in text.inner)
 
 
