@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, PyTree
 from mans_jax import sampling
 from mans_jax.errors import InputError, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.sampling import Sampler
+from mans_jax.sampling import Sampler, structure
 from mans_jax.sampling.mans import COUNT
 from mans_jax.sampling.sides import BERNOULLI
 
@@ -86,13 +86,13 @@ class SamplerText:
 _K = {'num_negatives': None}
 
 
-def _leaf(draw):
+def _leaf(draw, **options):
     """The family of a sampler that needs nothing but the known triples."""
 
-    def make(inputs, inner, tables, num_negatives):
-        return draw(inputs.known, _count(inputs, num_negatives))
+    def make(inputs, inner, tables, num_negatives, **options):
+        return draw(inputs.known, _count(inputs, num_negatives), **options)
 
-    return Family(make, _K)
+    return Family(make, {**_K, **options})
 
 
 def _tabled(draw, count, **own):
@@ -106,6 +106,14 @@ def _tabled(draw, count, **own):
         return draw(inputs.known, tables, _count(inputs, num_negatives), sides=sides)
 
     return Family(make, {**_K, 'sides': BERNOULLI, **own}, build=build)
+
+
+def _around(graph, known, variant, hops, walks):
+    if variant not in structure.VARIANTS:
+        raise ValueError(f'variant must be {" or ".join(map(repr, structure.VARIANTS))}, not {variant!r}')
+    return (
+        sampling.neighbourhoods(known, hops) if variant == structure.EXACT else sampling.walk_ends(known, hops, walks)
+    )
 
 
 def _strategy(wrap, **options):
@@ -124,6 +132,9 @@ FAMILIES = {
     'degree_weighted': _tabled(
         sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75
     ),
+    'sans': _tabled(sampling.sans, _around, variant=structure.EXACT, hops=3, walks=1000),
+    'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
+    'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),

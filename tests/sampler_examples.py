@@ -5,6 +5,9 @@ LEAVES = {
     'bernoulli': 'bernoulli(num_negatives=3)',
     'relation_typed': "relation_typed(num_negatives=3, sides='uniform')",
     'degree_weighted': "degree_weighted(num_negatives=3, sides='uniform', exponent=0.5)",
+    'sans': "sans(num_negatives=3, sides='uniform', variant='random_walk', hops=2, walks=20)",
+    'in_batch': "in_batch(num_negatives=3, sides='uniform')",
+    'shared_pool': "shared_pool(num_negatives=3, pool=8, sides='uniform')",
 }
 """Samplers that wrap no other."""
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Int, UInt
 
 from mans_jax.graph import count_below
 
@@ -26,8 +26,8 @@ class BitRows:
         num_words: W.
     """
 
-    words: UInt32[Array, 'T']
-    before: Int[Array, 'T']
+    words: UInt[Array, 'T']
+    before: UInt[Array, 'T']
     sizes: Int[Array, 'G']
     num_words: int = struct.field(pytree_node=False)
 
@@ -44,11 +44,11 @@ class BitRows:
             words.shape[1],
         )
 
-    def size(self, group: Int[Array, '...']) -> Int[Array, '...']:
+    def size(self, group) -> Int[Array, '...']:
         """How many entities sets have."""
         return self.sizes[group]
 
-    def at(self, group: Int[Array, '...'], index: Int[Array, '...']) -> Int[Array, '...']:
+    def at(self, group, index) -> Int[Array, '...']:
         """The entities that stand at an index in sets, in ascending order."""
         first = group * self.num_words
         # Of the words that begin at or before the member, the last one holds it.

@@ -7,7 +7,7 @@ import pytest
 
 from mans_jax.graph import KnownTriples, Triple
 from mans_jax.sampling import View, degree_weighted, degree_weights
-from mans_jax.sampling.degree_weighted import TOTAL, Weights, _draw_below
+from mans_jax.sampling.degrees import TOTAL, Weights, _draw_below
 from tests.draws import LOWEST_P, answers, counts_by_query, draw_many, p_value, uniform_over
 
 E = 12
