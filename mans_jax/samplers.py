@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
 from mans_jax import sampling
+from mans_jax.data import concepts as concept_file
 from mans_jax.errors import InputError, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.sampling import Sampler, structure
@@ -116,6 +117,12 @@ def _around(graph, known, variant, hops, walks):
     )
 
 
+def _by_concept(graph, known, concepts):
+    if not concepts:
+        raise ValueError('say where the concepts are, concepts=\'FILE.tsv\', a file of lines "entity<TAB>concept"')
+    return sampling.concept_pools(known, *concept_file.read(concepts, graph.entities))
+
+
 def _strategy(wrap, **options):
     """The family of a sampler of `sampling.mans`."""
 
@@ -133,6 +140,7 @@ FAMILIES = {
         sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75
     ),
     'sans': _tabled(sampling.sans, _around, variant=structure.EXACT, hops=3, walks=1000),
+    'cans': _tabled(sampling.cans, _by_concept, concepts=''),
     'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
     'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
     'mans_v': _strategy(sampling.mans_v),

@@ -15,7 +15,7 @@ from mans_jax.sampling import View
 from mans_jax.scoring import SCORES
 from mans_jax.training_step import init_state, make_training_loop, sampler_of, training_data
 from tests.graphs import quick_programs
-from tests.sampler_examples import EXAMPLES
+from tests.sampler_examples import EXAMPLES, write_files
 
 STEPS = 4
 
@@ -67,8 +67,11 @@ def test_any_number_of_modalities_trains(make_graph, number):
 
 
 @pytest.mark.parametrize('sampler', EXAMPLES.values())
-def test_every_sampler_trains(make_graph, sampler):
-    check_trained(*train(make_graph(1), sampler=sampler, strategy='mans_a', score='rotate'))
+def test_every_sampler_trains(make_graph, tmp_path, monkeypatch, sampler):
+    graph = make_graph(1)
+    write_files(tmp_path, graph)
+    monkeypatch.chdir(tmp_path)
+    check_trained(*train(graph, sampler=sampler, strategy='mans_a', score='rotate'))
 
 
 @pytest.mark.parametrize('absent', ABSENT)

@@ -1,6 +1,7 @@
 """Negative samplers as composable pure functions; each stands alone, without config, flags, files or model."""
 
 from mans_jax.sampling.batch import in_batch, shared_pool
+from mans_jax.sampling.concepts import cans, concept_pools
 from mans_jax.sampling.corruption import Corruption, Sampler, View, stateless
 from mans_jax.sampling.degrees import degree_weighted, degree_weights
 from mans_jax.sampling.mans import mans_a, mans_h, mans_t, mans_v
@@ -13,6 +14,8 @@ __all__ = [
     'Sampler',
     'View',
     'bernoulli',
+    'cans',
+    'concept_pools',
     'degree_weighted',
     'degree_weights',
     'in_batch',
