@@ -13,10 +13,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
 from mans_jax import sampling
+from mans_jax.data import concepts as concept_file
 from mans_jax.errors import InputError, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.sampling import Sampler
+from mans_jax.sampling import Sampler, structure
 from mans_jax.sampling.mans import COUNT
+from mans_jax.sampling.sides import BERNOULLI
 
 _WHERE = 'config.sampler'
 
@@ -85,13 +87,40 @@ class SamplerText:
 _K = {'num_negatives': None}
 
 
-def _leaf(draw):
+def _leaf(draw, **options):
     """The family of a sampler that needs nothing but the known triples."""
 
-    def make(inputs, inner, tables, num_negatives):
-        return draw(inputs.known, _count(inputs, num_negatives))
+    def make(inputs, inner, tables, num_negatives, **options):
+        return draw(inputs.known, _count(inputs, num_negatives), **options)
 
-    return Family(make, _K)
+    return Family(make, {**_K, **options})
+
+
+def _tabled(draw, count, **own):
+    """The family of a sampler with tables: count(graph, known triples, its own options) makes them."""
+
+    def build(graph, *, num_negatives, sides, **own):
+        sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
+        return count(graph, KnownTriples.build(graph.train, **sizes), **own)
+
+    def make(inputs, inner, tables, *, num_negatives, sides, **own):
+        return draw(inputs.known, tables, _count(inputs, num_negatives), sides=sides)
+
+    return Family(make, {**_K, 'sides': BERNOULLI, **own}, build=build)
+
+
+def _around(graph, known, variant, hops, walks):
+    if variant not in structure.VARIANTS:
+        raise ValueError(f'variant must be {" or ".join(map(repr, structure.VARIANTS))}, not {variant!r}')
+    return (
+        sampling.neighbourhoods(known, hops) if variant == structure.EXACT else sampling.walk_ends(known, hops, walks)
+    )
+
+
+def _by_concept(graph, known, concepts):
+    if not concepts:
+        raise ValueError('say where the concepts are, concepts=\'FILE.tsv\', a file of lines "entity<TAB>concept"')
+    return sampling.concept_pools(known, *concept_file.read(concepts, graph.entities))
 
 
 def _strategy(wrap, **options):
@@ -106,6 +135,14 @@ def _strategy(wrap, **options):
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
+    'relation_typed': _tabled(sampling.relation_typed, lambda graph, known: sampling.relation_pools(known)),
+    'degree_weighted': _tabled(
+        sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75
+    ),
+    'sans': _tabled(sampling.sans, _around, variant=structure.EXACT, hops=3, walks=1000),
+    'cans': _tabled(sampling.cans, _by_concept, concepts=''),
+    'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
+    'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),
@@ -142,9 +179,14 @@ def build_tables(text: SamplerText, graph: KnowledgeGraph) -> PyTree:
     """What the sampler and those inside it look up, as a pytree of arrays.
 
     Raises:
-        InputError: the graph cannot serve one of them.
+        InputError: the graph cannot serve one of them, or an option has a value that makes no sense.
     """
-    own = FAMILIES[text.name].build(graph, **text.all_options())
+    try:
+        own = FAMILIES[text.name].build(graph, **text.all_options())
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f'{_WHERE}: {text.name}: {error}') from None
     return own, tuple(build_tables(inner, graph) for inner in text.inner)
 
 

@@ -1,6 +1,19 @@
 """A text for every name that `config.sampler` may hold, with every option that the name has."""
 
-LEAVES = {'uniform': 'uniform(num_negatives=3)', 'bernoulli': 'bernoulli(num_negatives=3)'}
+from pathlib import Path
+
+from mans_jax.graph import KnowledgeGraph
+
+LEAVES = {
+    'uniform': 'uniform(num_negatives=3)',
+    'bernoulli': 'bernoulli(num_negatives=3)',
+    'relation_typed': "relation_typed(num_negatives=3, sides='uniform')",
+    'degree_weighted': "degree_weighted(num_negatives=3, sides='uniform', exponent=0.5)",
+    'sans': "sans(num_negatives=3, sides='uniform', variant='random_walk', hops=2, walks=20)",
+    'cans': "cans(num_negatives=3, sides='uniform', concepts='concepts.tsv')",
+    'in_batch': "in_batch(num_negatives=3, sides='uniform')",
+    'shared_pool': "shared_pool(num_negatives=3, pool=8, sides='uniform')",
+}
 """Samplers that wrap no other."""
 
 WRAPPERS = {
@@ -11,3 +24,9 @@ WRAPPERS = {
 }
 
 EXAMPLES = {**LEAVES, **WRAPPERS}
+
+
+def write_files(folder: Path, graph: KnowledgeGraph) -> None:
+    """Writes the files that the texts name, for a graph."""
+    concepts = [f'{label}\tconcept {i % 4}\n' for i, label in enumerate(graph.entities)]
+    (folder / 'concepts.tsv').write_text(''.join(concepts))
