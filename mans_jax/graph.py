@@ -196,14 +196,23 @@ class KnownTriples:
         side, kept, relation = jnp.broadcast_arrays(side, kept, relation)
         anchor = side * self.num_entities + kept
         first, end = self.query_start[anchor], self.query_start[anchor + 1]
-        query = first + _count_below(self.query_relation, first, end - first, relation, self.max_queries)
+        query = first + count_below(self.query_relation, first, end - first, relation, self.max_queries)
         return query, (query < end) & (self.query_relation[query] == relation)
 
     def contains(self, triples: Triple) -> Bool[Array, '...']:
         """Whether each triple is known; bool of the triples' shape."""
-        start, count = self.find(TAIL, triples.head, triples.relation)
-        position = start + _count_below(self.answers, start, count, triples.tail, self.max_answers)
-        return (position < start + count) & (self.answers[position] == triples.tail)
+        return self.answered(*self.find(TAIL, triples.head, triples.relation), triples.tail)
+
+    def answered(self, start, count, entity) -> Bool[Array, '...']:
+        """Whether entities answer queries.
+
+        Args:
+            start: from `find`, int32[...].
+            count: from `find`, int32[...].
+            entity: int32[...]; the three broadcast.
+        """
+        position = start + self.below(start, count, entity)
+        return (position < start + count) & (self.answers[position] == entity)
 
     def answers_among(self, start, count, entities: Int[Array, 'C']) -> Bool[Array, 'Q C']:
         """Which of C distinct entities, the same for all queries, are known answers.
@@ -236,7 +245,7 @@ class KnownTriples:
             count: from `find`, int32[...].
             bound: int32[...]; the three broadcast.
         """
-        return _count_below(self.answers, start, count, bound, self.max_answers)
+        return count_below(self.answers, start, count, bound, self.max_answers)
 
     def unknown(self, start, count, index) -> Int[Array, '...']:
         """The entity that stands at `index` among those that do not answer a query, in ascending order.
@@ -251,11 +260,19 @@ class KnownTriples:
         Returns:
             Entity ids, int32[...].
         """
-        return index + _count_below(self.unknown_below, start, count, index + 1, self.max_answers)
+        return index + count_below(self.unknown_below, start, count, index + 1, self.max_answers)
 
 
-def _count_below(values, start, count, bound, max_count):
-    """How many of the ascending `values[start : start + count]` are below `bound`, by a fixed number of halvings."""
+def count_below(values, start, count, bound, max_count: int) -> Int[Array, '...']:
+    """How many of the ascending `values[start : start + count]` are below `bound`, by a fixed number of halvings.
+
+    Args:
+        values: int[N].
+        start: int32[...].
+        count: int32[...].
+        bound: int32[...]; the three broadcast.
+        max_count: the most that any `count` is.
+    """
     start, count, bound = jnp.broadcast_arrays(start, count, bound)
     low, high = jnp.zeros_like(count), count
 

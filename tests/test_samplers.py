@@ -12,15 +12,17 @@ from mans_jax.models import init_params, model_for
 from mans_jax.samplers import FAMILIES, SamplerText, parse, with_strategy
 from mans_jax.scoring import SCORES
 from mans_jax.training_step import sampler_of, training_data, view_of
-from tests.sampler_examples import EXAMPLES
+from tests.sampler_examples import EXAMPLES, write_files
 
 BATCH = 16
 
 
-@pytest.fixture(scope='module')
-def world(make_graph):
+@pytest.fixture
+def world(make_graph, tmp_path, monkeypatch):
     """(text) -> a sampler made as training makes it, with the data, positives and the view of a fresh model."""
     graph = make_graph(3, num_entities=40, number=200)
+    write_files(tmp_path, graph)
+    monkeypatch.chdir(tmp_path)
 
     def make(text):
         config = Config(data='in memory', batch_size=BATCH, dim=4, num_negatives=2, sampler=text).validate()

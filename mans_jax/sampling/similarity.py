@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
 from mans_jax.sampling.corruption import Corruption, Sampler, View
-from mans_jax.sampling.uniform import check_negatives_exist
+from mans_jax.sampling.sides import check_negatives_exist
 
 _WIDTH = 50
 _SLOPE = 0.1
