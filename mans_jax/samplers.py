@@ -152,11 +152,17 @@ def _mmrns(inputs, num_negatives, **options):
     return sampling.mmrns(inputs.known, num_negatives, **sizes, present=inputs.present, **options)
 
 
+def _dhns(inputs, inner, tables, **options):
+    sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim}
+    return sampling.dhns(*inner, **sizes, present=inputs.present, **options)
+
+
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
     'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30, sides=BERNOULLI),
     'kbgan': _learning(_kbgan, generator='distmult', candidates=20, learning_rate=1e-3, sides=BERNOULLI),
+    'dhns': Family(_dhns, {'steps': 50, 'weight': 0.01, 'learning_rate': 2e-3}, num_inner=(1, 1)),
     'mmrns': _learning(_mmrns, candidates=1500, temperature=10.0, learning_rate=1e-4),
     'relation_typed': _tabled(sampling.relation_typed, lambda graph, known: sampling.relation_pools(known)),
     'degree_weighted': _tabled(
