@@ -1,5 +1,6 @@
 """The k best answers of queries, streamed over blocks of entities."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -38,11 +39,7 @@ def top_answers(
     known: KnownTriples,
     novel=False,
 ) -> Top:
-    """The k entities that score highest as answers of each query.
-
-    Exact: what a stable sort of all E scores in descending order begins with. The best so far are merged with a block
-    of C candidates at a time, or with as many blocks as hold k where that is more, so that memory grows with
-    Q x (k + C) and not with Q x E, and time does not grow with E x k.
+    """The k entities that score highest as answers of each query, by a model.
 
     Args:
         model: the model that scores.
@@ -56,9 +53,44 @@ def top_answers(
     Returns:
         Top.
     """
+
+    def scores_of(blocks):
+        return model.apply(variables, queries, blocks, method=model.score_candidates)
+
+    return best_candidates(scores_of, candidates, model.num_entities, queries, k, known, novel)
+
+
+def best_candidates(
+    scores_of: Callable[[Candidates], Float[Array, 'Q candidates']],
+    candidates: Candidates,
+    num_entities: int,
+    queries: Queries,
+    k: int,
+    known: KnownTriples,
+    novel=False,
+) -> Top:
+    """The k entities that score highest as answers of each query.
+
+    Exact: what a stable sort of all E scores in descending order begins with. The best so far are merged with a block
+    of C candidates at a time, or with as many blocks as hold k where that is more, so that memory grows with
+    Q x (k + C) and not with Q x E, and time does not grow with E x k.
+
+    Args:
+        scores_of: some blocks to the plausibility of each of their candidates as the answer of each query; what it
+            gives for the padding does not count.
+        candidates: all entities, in blocks of C.
+        num_entities: E.
+        queries: Queries of int32[Q]; where a function is exported, Q may be symbolic.
+        k: how many answers, at most E.
+        known: the triples that may be left out.
+        novel: whether they are, bool[]; one program serves both.
+
+    Returns:
+        Top.
+    """
     num_queries, (num_blocks, *_, columns) = queries.kept.shape[0], candidates.columns.shape
     at_once = min(-(-k // columns), num_blocks)
-    width = min(at_once * columns, model.num_entities)
+    width = min(at_once * columns, num_entities)
     start, count = known.find(*queries)
     count = jnp.where(novel, count, 0)
 
@@ -67,9 +99,9 @@ def top_answers(
         start_block = jnp.minimum(first_block, num_blocks - at_once)
         blocks = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start_block, at_once), candidates)
         first = start_block * columns
-        scores = model.apply(variables, queries, blocks, method=model.score_candidates)
+        scores = scores_of(blocks)[:, :width]
         entity = first + jnp.arange(width)
-        is_entity = (entity >= first_block * columns) & (entity < model.num_entities)
+        is_entity = (entity >= first_block * columns) & (entity < num_entities)
         bad = ~jnp.isfinite(scores) & is_entity
         # Minus zero would count as less than zero.
         scores = jnp.where(is_entity, jnp.where(scores == 0, 0.0, scores), -jnp.inf)
@@ -91,11 +123,11 @@ def top_answers(
         ), None
 
     nothing = Top(
-        entity=jnp.full((num_queries, k), model.num_entities, jnp.int32),
+        entity=jnp.full((num_queries, k), num_entities, jnp.int32),
         score=jnp.full((num_queries, k), -jnp.inf, jnp.float32),
         bad_query=jnp.int32(-1),
         bad_entity=jnp.int32(-1),
     )
     best, _ = jax.lax.scan(merge, nothing, jnp.arange(0, num_blocks, at_once, dtype=jnp.int32))
     # A struck out candidate may stand among the last places of a query with fewer than k answers.
-    return best._replace(entity=jnp.where(best.score > -jnp.inf, best.entity, model.num_entities))
+    return best._replace(entity=jnp.where(best.score > -jnp.inf, best.entity, num_entities))
