@@ -1,6 +1,5 @@
 """The k best answers of queries, streamed over blocks of entities."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mans_jax.graph import KnownTriples
-from mans_jax.models import Candidates, MultiModalEmbedding
+from mans_jax.models import score_blocks
+from mans_jax.prediction.embedded import Embedded, make_queries
 from mans_jax.ranking import Queries, strike_out
+from mans_jax.scoring import ScoreFunction
 
 
 class Top(NamedTuple):
@@ -29,45 +30,9 @@ class Top(NamedTuple):
     bad_entity: Int[Array, '']
 
 
-@partial(jax.jit, static_argnames=('model', 'k'))
+@partial(jax.jit, static_argnames=('score', 'k'))
 def top_answers(
-    model: MultiModalEmbedding,
-    variables: dict,
-    candidates: Candidates,
-    queries: Queries,
-    k: int,
-    known: KnownTriples,
-    novel=False,
-) -> Top:
-    """The k entities that score highest as answers of each query, by a model.
-
-    Args:
-        model: the model that scores.
-        variables: its parameters and features.
-        candidates: from `model.candidates`, in blocks of C.
-        queries: Queries of int32[Q].
-        k: how many answers, at most E.
-        known: the triples that may be left out.
-        novel: whether they are, bool[]; one program serves both.
-
-    Returns:
-        Top.
-    """
-
-    def scores_of(blocks):
-        return model.apply(variables, queries, blocks, method=model.score_candidates)
-
-    return best_candidates(scores_of, candidates, model.num_entities, queries, k, known, novel)
-
-
-def best_candidates(
-    scores_of: Callable[[Candidates], Float[Array, 'Q candidates']],
-    candidates: Candidates,
-    num_entities: int,
-    queries: Queries,
-    k: int,
-    known: KnownTriples,
-    novel=False,
+    score: ScoreFunction, embedded: Embedded, queries: Queries, k: int, known: KnownTriples, novel=False
 ) -> Top:
     """The k entities that score highest as answers of each query.
 
@@ -76,18 +41,18 @@ def best_candidates(
     Q x (k + C) and not with Q x E, and time does not grow with E x k.
 
     Args:
-        scores_of: some blocks to the plausibility of each of their candidates as the answer of each query; what it
-            gives for the padding does not count.
-        candidates: all entities, in blocks of C.
-        num_entities: E.
+        score: the score function.
+        embedded: all entities, in blocks of C, and relations.
         queries: Queries of int32[Q]; where a function is exported, Q may be symbolic.
         k: how many answers, at most E.
-        known: the triples that may be left out.
+        known: the triples that may be left out, of the same E entities.
         novel: whether they are, bool[]; one program serves both.
 
     Returns:
         Top.
     """
+    candidates, num_entities = embedded.entities, known.num_entities
+    views = make_queries(score, embedded, queries)
     num_queries, (num_blocks, *_, columns) = queries.kept.shape[0], candidates.columns.shape
     at_once = min(-(-k // columns), num_blocks)
     width = min(at_once * columns, num_entities)
@@ -99,7 +64,7 @@ def best_candidates(
         start_block = jnp.minimum(first_block, num_blocks - at_once)
         blocks = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start_block, at_once), candidates)
         first = start_block * columns
-        scores = scores_of(blocks)[:, :width]
+        scores = score_blocks(score, views, blocks)[:, :width]
         entity = first + jnp.arange(width)
         is_entity = (entity >= first_block * columns) & (entity < num_entities)
         bad = ~jnp.isfinite(scores) & is_entity
@@ -112,12 +77,12 @@ def best_candidates(
         # What has come before stands in front, and has the lower ids: of equals `top_k` takes the first.
         pool = jnp.concatenate([best.score, scores], axis=1)
         entities = jnp.concatenate([best.entity, jnp.broadcast_to(entity, scores.shape)], axis=1)
-        score, place = jax.lax.top_k(pool, k)
+        best_score, place = jax.lax.top_k(pool, k)
         query, column = jnp.divmod(jnp.argmax(bad), width)
         is_new = jnp.any(bad) & (best.bad_query < 0)
         return Top(
             entity=jnp.take_along_axis(entities, place, axis=1),
-            score=score,
+            score=best_score,
             bad_query=jnp.where(is_new, query, best.bad_query),
             bad_entity=jnp.where(is_new, first + column, best.bad_entity),
         ), None
