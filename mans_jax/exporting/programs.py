@@ -132,7 +132,7 @@ def write(folder: Path, trained: Trained, k: int, platforms: Sequence[str]) -> d
     return {
         'jax': jax.__version__,
         'jaxlib': jaxlib.__version__,
-        'minimum_jax': MINIMUM_JAX,
+        'minimum_jax': minimum_jax(jax.__version__),
         'platforms': list(platforms),
         'answers': k,
         'programs': described,
@@ -143,7 +143,14 @@ def write(folder: Path, trained: Trained, k: int, platforms: Sequence[str]) -> d
     }
 
 
-MINIMUM_JAX = '0.9.0'
+_OLDEST_READERS = {'0.10': '0.9.2', '0.12': '0.11.0'}
+"""The oldest release of JAX that was seen to read what one has written; each writes for little older ones alone."""
+
+
+def minimum_jax(version: str) -> str:
+    """The oldest version of JAX that reads what a version has written: as far as is known, that version itself."""
+    return _OLDEST_READERS.get('.'.join(version.split('.')[:2]), version)
+
 
 _INPUTS = {
     'score': {'triples': 'head, relation, tail'},

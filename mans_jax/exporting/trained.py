@@ -17,7 +17,7 @@ from mans_jax.tasks.link_prediction import embed_candidates
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """A trained run, its entities embedded; made by `load`.
+    """A trained run, its entities embedded; made by `load` or `embed`.
 
     Attributes:
         name: of the run's folder.
@@ -80,16 +80,21 @@ def load(workdir) -> Trained:
         workdir: the folder of the run.
 
     Raises:
-        InputError: as `runs.load_run`, or a vector is not finite.
+        InputError: as `runs.load_run` and `embed`.
     """
     run, state = load_run(workdir)
-    variables = {PARAMS: state.params, FROZEN: run.data.frozen}
-    trained = Trained(
-        name=Path(workdir).resolve().name,
-        run=run,
-        step=int(state.step),
-        embedded=Embedded(embed_candidates(run.model, variables), embed_relations(run.model, variables)),
-    )
+    return embed(Path(workdir).resolve().name, run, state.params, int(state.step))
+
+
+def embed(name: str, run: Run, params: dict, step: int) -> Trained:
+    """A run with its entities and relations embedded.
+
+    Raises:
+        NonFiniteScore: a vector is not finite.
+    """
+    variables = {PARAMS: params, FROZEN: run.data.frozen}
+    embedded = Embedded(embed_candidates(run.model, variables), embed_relations(run.model, variables))
+    trained = Trained(name, run, step, embedded)
     for kind, labels, vectors in (
         ('entity', run.graph.entities, trained.vectors),
         ('relation', run.graph.relations, trained.relations),
@@ -97,7 +102,7 @@ def load(workdir) -> Trained:
         bad = np.argwhere(~np.isfinite(vectors))
         if len(bad):
             raise NonFiniteScore(
-                f'{workdir}: the vector of {kind} {labels[bad[0, 0]]} is not finite: the training has diverged; '
+                f'{name}: the vector of {kind} {labels[bad[0, 0]]} is not finite: the training has diverged; '
                 f'lower config.learning_rate, or look at the gradient norms in metrics.jsonl'
             )
     return trained

@@ -50,11 +50,16 @@ def _write_both(
     """Columns of vectors [N, D], each with which of its rows are there, and of flags [N]."""
     metadata = {name: value if isinstance(value, str) else json.dumps(value) for name, value in record.items()}
     arrays = {name: np.where(there[:, None], rows, np.float32(np.nan)) for name, (rows, there) in vectors.items()}
-    import_for_export('safetensors.numpy').save_file(
-        {name: np.ascontiguousarray(array) for name, array in (arrays | flags).items()},
-        stem.with_suffix('.safetensors'),
-        metadata | {'labels': json.dumps(labels, ensure_ascii=False)},
-    )
+    safetensors, of_numpy = import_for_export('safetensors'), import_for_export('safetensors.numpy')
+    try:
+        of_numpy.save_file(
+            {name: np.ascontiguousarray(array) for name, array in (arrays | flags).items()},
+            stem.with_suffix('.safetensors'),
+            metadata | {'labels': json.dumps(labels, ensure_ascii=False)},
+        )
+    except safetensors.SafetensorError as error:
+        # A full disk, of which other libraries tell as Python does.
+        raise OSError(str(error)) from error
     arrow, parquet = import_for_export('pyarrow'), import_for_export('pyarrow.parquet')
     columns = {'id': np.arange(len(labels), dtype=np.int32), 'label': arrow.array(labels, arrow.string())}
     for name, (rows, there) in vectors.items():
