@@ -52,6 +52,9 @@ def check_settings(settings: Settings) -> None:
     Raises:
         InputError: naming the flag that is wrong, or a library that is missing.
     """
+    if 'gpu' in settings.platforms:
+        # Nearest to it in letters are others.
+        raise InputError("--platforms: 'gpu' is cuda for NVIDIA's and rocm for AMD's; name the one that is meant")
     for flag, kind, names, known in (
         ('--formats', 'format', settings.formats, FORMATS),
         ('--platforms', 'platform', settings.platforms, programs.PLATFORMS),
