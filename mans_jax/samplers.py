@@ -33,6 +33,7 @@ class Inputs:
         replace: bool[M], the modalities that a virtual negative takes from the intruder.
         num_negatives: K of a sampler whose text names none.
         dim: D.
+        relation_width: W, the width of a relation's vector.
     """
 
     known: KnownTriples
@@ -40,6 +41,7 @@ class Inputs:
     replace: Bool[Array, 'M']
     num_negatives: int
     dim: int
+    relation_width: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +134,16 @@ def _strategy(wrap, **options):
     return Family(make, options, num_inner=(1, 1))
 
 
+def _kbgan(inputs, inner, tables, num_negatives, **options):
+    return sampling.kbgan(inputs.known, _count(inputs, num_negatives), dim=inputs.dim, **options)
+
+
+def _mmrns(inputs, inner, tables, num_negatives, **options):
+    sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim, 'relation_width': inputs.relation_width}
+    options = {**sizes, 'present': inputs.present, **options}
+    return sampling.mmrns(inputs.known, _count(inputs, num_negatives), **options)
+
+
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
@@ -143,6 +155,9 @@ FAMILIES = {
     'cans': _tabled(sampling.cans, _by_concept, concepts=''),
     'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
     'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
+    'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30),
+    'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}),
+    'kbgan': Family(_kbgan, {**_K, 'generator': 'distmult', 'candidates': 20, 'learning_rate': 1e-3}),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),
