@@ -57,10 +57,10 @@ def arrays_of(trained: Trained) -> dict[str, np.ndarray]:
 def functions_of(trained: Trained, k: int) -> dict[str, Callable]:
     """The functions that become programs, by name; each takes `arrays_of` first.
 
-    score: (arrays, triples int32[b, 3]) -> plausibility float32[b].
-    tails: (arrays, queries int32[b, 2] of head and relation, novel bool[]) -> (ids int32[b, k], scores
-        float32[b, k]), the k entities that answer best, best first; with `novel` known facts are left out.
-    heads: the same, queries of relation and tail.
+    - score: (arrays, triples int32[b, 3]) -> plausibility float32[b].
+    - tails: (arrays, queries int32[b, 2] of head and relation, novel bool[]) -> (ids int32[b, k], scores
+      float32[b, k]), the k entities that answer best, best first; with `novel` known facts are left out.
+    - heads: the same, queries of relation and tail.
 
     An id that does not exist makes NaN, and answers of id -1. Where fewer than k answers are left, which only happens
     with `novel`, the rest has id -1 and score minus infinity.
