@@ -143,6 +143,7 @@ FAMILIES = {
     'cans': _tabled(sampling.cans, _by_concept, concepts=''),
     'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
     'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
+    'eans': _leaf(sampling.eans, every=1000, clusters=100, spread=290.0, sides=BERNOULLI),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),

@@ -13,6 +13,7 @@ LEAVES = {
     'cans': "cans(num_negatives=3, sides='uniform', concepts='concepts.tsv')",
     'in_batch': "in_batch(num_negatives=3, sides='uniform')",
     'shared_pool': "shared_pool(num_negatives=3, pool=8, sides='uniform')",
+    'eans': "eans(num_negatives=3, sides='uniform', every=3, clusters=4, spread=5.0)",
 }
 """Samplers that wrap no other."""
 

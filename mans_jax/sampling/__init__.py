@@ -1,6 +1,7 @@
 """Negative samplers as composable pure functions; each stands alone, without config, flags, files or model."""
 
 from mans_jax.sampling.batch import in_batch, shared_pool
+from mans_jax.sampling.clusters import eans
 from mans_jax.sampling.concepts import cans, concept_pools
 from mans_jax.sampling.corruption import Corruption, Sampler, View, stateless
 from mans_jax.sampling.degrees import degree_weighted, degree_weights
@@ -18,6 +19,7 @@ __all__ = [
     'concept_pools',
     'degree_weighted',
     'degree_weights',
+    'eans',
     'in_batch',
     'mans_a',
     'mans_h',
