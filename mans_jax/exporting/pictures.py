@@ -47,7 +47,7 @@ def of_digits() -> Pictures:
 
 
 def of_files(graph: KnowledgeGraph, root: Path, index: Path | None = None) -> Pictures:
-    """The first image of each entity in a folder, as `mans_jax.features image` finds them.
+    """The first image of each entity in a folder, as ``mans_jax.features image`` finds them.
 
     Warnings count the labels that are no entity.
 
