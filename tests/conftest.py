@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 
 jax.config.update('jax_debug_key_reuse', True)
 
-CHECKED = ('graph', 'scoring', 'fusion', 'losses', 'sampling', 'ranking')
+CHECKED = ('graph', 'scoring', 'fusion', 'losses', 'non_sampling', 'sampling', 'ranking')
 """The pure modules, whose annotations beartype enforces, shapes included. Flax wraps what the others define."""
 
 
