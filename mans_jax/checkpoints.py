@@ -109,6 +109,11 @@ class Checkpoints:
         self.wait()
         return self._open().latest_step()
 
+    def steps(self) -> list[int]:
+        """The steps whose checkpoints are whole, in ascending order."""
+        self.wait()
+        return sorted(self._open().all_steps())
+
     def best_step(self) -> int | None:
         """The step of the highest metric, the last one of equals; None where no checkpoint has a metric.
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -90,6 +91,12 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
     )
 
 
+def with_seed(run: Run, seed: int) -> Run:
+    """The same run with another seed."""
+    config = dataclasses.replace(run.config, seed=seed)
+    return dataclasses.replace(run, config=config, data=run.data.replace(seed=jnp.uint32(seed)))
+
+
 def load_run(workdir) -> tuple[Run, TrainState]:
     """A trained run as it was tested: its graph, model and the best state on valid, or the last one.
 
@@ -103,14 +110,27 @@ def load_run(workdir) -> tuple[Run, TrainState]:
     workdir = Path(workdir)
     config = read_config(workdir)
     with Checkpoints(workdir / 'checkpoints') as checkpoints:
-        step = checkpoints.best_step() if config.evaluate_every else None
-        step = checkpoints.latest_step() if step is None else step
+        step = _tested_step(config, checkpoints)
         if step is None:
             raise InputError(f'{workdir}: no checkpoint of this run is there; train it first')
         run = prepare_run(config)
         check_graph(run.graph, checkpoints.read_record(step)['graph'], workdir)
-        like = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
-        return run, checkpoints.restore(step, like)
+        return run, restore_tested(run, checkpoints)
+
+
+def restore_tested(run: Run, checkpoints: Checkpoints) -> TrainState:
+    """The state that is tested: the best on valid, or the last one where nothing was validated.
+
+    Raises:
+        InputError: as `Checkpoints.restore`.
+    """
+    like = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
+    return checkpoints.restore(_tested_step(run.config, checkpoints), like)
+
+
+def _tested_step(config, checkpoints) -> int | None:
+    step = checkpoints.best_step() if config.evaluate_every else None
+    return checkpoints.latest_step() if step is None else step
 
 
 def read_config(workdir: Path) -> Config:
