@@ -45,12 +45,12 @@ class Family:
     """What stands behind a name.
 
     Attributes:
-        make: (inputs, inner samplers, tables, **options) -> Sampler; traced, and raises ValueError for options that
+        make: `(inputs, inner samplers, tables, **options) -> Sampler`; traced, and raises ValueError for options that
             make no sense.
         options: every option with its default; a value must be of the default's type. None stands for the K of the
             config.
         num_inner: how many samplers it wraps: the fewest and the most.
-        build: (graph, **options) -> tables, a pytree of arrays counted on the host.
+        build: `(graph, **options) -> tables`, a pytree of arrays counted on the host.
     """
 
     make: Callable[..., Sampler]

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from tqdm import tqdm
@@ -181,18 +182,25 @@ def _start_or_resume(members, program) -> tuple[int, object]:
     # A kill may have come when some had saved a step and others not.
     steps = [set(member.checkpoints.steps()) for member in members if member.trains]
     step = max(set.intersection(*steps), default=0) if steps else 0
-    states = []
-    for member in members:
-        # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
-        run = member.run
-        state = jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
-        if member.trains and step:
-            logging.info('resuming %s at step %d of %d', member.workdir, step, run.total_steps)
-            member.progress = Progress(**member.checkpoints.read_record(step))
-            state = member.checkpoints.restore(step, state)
-        # One that takes no part any more still has its place, so that the program stays the same.
-        states.append(state)
-    return step, program.join(states)
+    return step, program.join([_state_at(member, step) for member in members])
+
+
+def _state_at(member, step) -> TrainState:
+    """The state of a seed at a step; one that takes no part any more has a place, so that the program is the same."""
+    run = member.run
+    # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
+    state = jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
+    if not member.trains:
+        return state.replace(step=jnp.full_like(state.step, step))
+    if not step:
+        member.progress = Progress(run.graph.checksum())
+        return state
+    if step < run.total_steps:
+        logging.info('resuming %s at step %d of %d', member.workdir, step, run.total_steps)
+    else:
+        logging.info('%s is trained already, to step %d: only its results are made anew', member.workdir, step)
+    member.progress = Progress(**member.checkpoints.read_record(step))
+    return member.checkpoints.restore(step, state)
 
 
 def _train(members: Sequence[Member], program: SeedsProgram, states, step: int, stop_requested) -> None:

@@ -1,12 +1,10 @@
 """The calibration of a run, fitted on its valid triples when first asked for and kept in its workdir."""
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from absl import logging
 
@@ -17,7 +15,7 @@ from mans_jax.models import FROZEN, PARAMS
 from mans_jax.negatives import corrupt, corrupt_relation
 from mans_jax.prediction.calibration import Calibration, fit
 from mans_jax.run_log import write_json
-from mans_jax.runs import Run
+from mans_jax.runs import Run, parameters_digest
 
 FILE = 'calibration.json'
 
@@ -38,7 +36,7 @@ def calibrations(run: Run, params: dict, workdir: Path, step: int) -> Calibratio
         workdir: where they are kept, as calibration.json.
         step: of the parameters, to be read in that file.
     """
-    path, parameters = workdir / FILE, _digest(params)
+    path, parameters = workdir / FILE, parameters_digest(params)
     try:
         kept = json.loads(path.read_text())
         if kept['parameters'] == parameters:
@@ -71,10 +69,3 @@ def fit_calibrations(run: Run, params: dict) -> Calibrations:
     of_positive, of_entity, of_relation = np.split(scores, np.cumsum([len(positive), len(false[0])]))
     entity = fit(of_positive, of_entity)
     return Calibrations(entity, fit(of_positive, of_relation) if len(of_relation) else entity)
-
-
-def _digest(params) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(params):
-        digest.update(np.ascontiguousarray(leaf).data)
-    return digest.hexdigest()[:16]
