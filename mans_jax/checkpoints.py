@@ -157,6 +157,19 @@ class Checkpoints:
             [restored[name] if target.size else _empty(target) for name, target in targets.items()]
         )
 
+    def keep_only(self, step: int) -> None:
+        """Deletes all checkpoints but one, of a training that is over.
+
+        Raises:
+            InputError: as `save`.
+        """
+        self.wait()
+        manager = self._open(writing=True)
+        for other in manager.all_steps():
+            if other != step:
+                manager.delete(other)
+        self.wait()
+
     def wait(self) -> None:
         """Returns when the pending save is on disk.
 

@@ -13,7 +13,7 @@ from absl import logging
 from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, from_fields
 from mans_jax.data import load_graph
-from mans_jax.errors import InputError
+from mans_jax.errors import InputError, NotServable
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding, model_for
 from mans_jax.samplers import NORMAL
@@ -56,21 +56,25 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
     """The model and the device's data for a graph.
 
     Raises:
-        InputError: the config does not fit the graph.
+        NotServable: the graph cannot serve the config.
+        InputError: an option of the config's sampler makes no sense.
     """
     if config.batch_size > len(graph.train):
-        raise InputError(
+        raise NotServable(
             f'config.batch_size is {config.batch_size}, but {graph.name} has only {len(graph.train)} train triples'
         )
     if not graph.features and config.sampler_text().exchanges_modalities():
         field = 'sampler' if config.strategy == NORMAL else 'strategy'
-        raise InputError(
+        raise NotServable(
             f'config.{field} is {getattr(config, field)!r}, but {config.data} is read without any modality beside '
             f'structure: add one with --config.features.NAME=FILE, or set config.strategy to normal'
         )
-    data = training_data(config, graph)
+    try:
+        data = training_data(config, graph)
+    except InputError as error:
+        raise NotServable(str(error)) from None
     if data.known.max_answers >= graph.num_entities:
-        raise InputError(
+        raise NotServable(
             f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
             f'that no negative can be drawn; leave that relation out'
         )
