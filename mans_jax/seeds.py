@@ -27,24 +27,16 @@ class SeedsProgram(NamedTuple):
     state_of: Callable
 
 
-def seeds_program(loop: TrainingLoop, data: TrainingData, seeds: Iterable[int]) -> SeedsProgram:
-    """Trains seeds of a run together, by vmap, or a single one as it is.
+def seeds_programs(loop: TrainingLoop, data: TrainingData) -> Callable[[Iterable[int]], SeedsProgram]:
+    """Trains seeds of a run together, by vmap, or a single one as it is; compiles once for each number of seeds.
 
     Args:
         loop: of the run.
         data: of the run; its own seed does not matter.
-        seeds: S different ones.
+
+    Returns:
+        A function of the seeds, S different ones.
     """
-    seeds = jnp.asarray(list(seeds), jnp.uint32)
-    if len(seeds) == 1:
-        data = data.replace(seed=seeds[0])
-        return SeedsProgram(
-            join=lambda states: states[0],
-            train_steps=lambda state, num_steps: loop.train_steps(state, data, num_steps),
-            next_norms=lambda state: [loop.next_norms(state, data)],
-            state_of=lambda state, place: state,
-        )
-    data = data.replace(seed=seeds)
     of_data = jax.tree.map(lambda _: None, data).replace(seed=0)
 
     def axes_of(states):
@@ -62,16 +54,28 @@ def seeds_program(loop: TrainingLoop, data: TrainingData, seeds: Iterable[int]) 
         return own.replace(step=states.step)
 
     compiled_steps, compiled_norms = jax.jit(train_steps, donate_argnums=0), jax.jit(next_norms)
-    return SeedsProgram(
-        join=_join,
-        train_steps=lambda states, num_steps: compiled_steps(states, data, num_steps),
-        next_norms=lambda states: jax.device_get(compiled_norms(states, data)),
-        state_of=jax.jit(state_of),
-    )
+    compiled_state_of = jax.jit(state_of)
+
+    def program_of(seeds):
+        seeds = jnp.asarray(list(seeds), jnp.uint32)
+        if len(seeds) == 1:
+            own = data.replace(seed=seeds[0])
+            return SeedsProgram(
+                join=lambda states: states[0],
+                train_steps=lambda state, num_steps: loop.train_steps(state, own, num_steps),
+                next_norms=lambda state: [loop.next_norms(state, own)],
+                state_of=lambda state, place: state,
+            )
+        of_all = data.replace(seed=seeds)
+        return SeedsProgram(
+            join=_join,
+            train_steps=lambda states, num_steps: compiled_steps(states, of_all, num_steps),
+            next_norms=lambda states: jax.device_get(compiled_norms(states, of_all)),
+            state_of=compiled_state_of,
+        )
+
+    return program_of
 
 
 def _join(states):
-    first = states[0]
-    # Functions that do the same are others to JAX where another run has made them.
-    states = [state.replace(apply_fn=first.apply_fn, tx=first.tx) for state in states]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states).replace(step=first.step)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states).replace(step=states[0].step)

@@ -7,7 +7,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -21,7 +21,7 @@ from mans_jax.config import Config, check_resumable
 from mans_jax.errors import Diverged, InputError
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
 from mans_jax.runs import Run, check_graph, prepare_run, restore_tested, with_seed
-from mans_jax.seeds import SeedsProgram, seeds_program
+from mans_jax.seeds import SeedsProgram, seeds_programs
 from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
 from mans_jax.training_step import TrainState, init_state, make_training_loop
 
@@ -105,7 +105,7 @@ def train_and_evaluate(config: Config, workdir) -> TrainState:
     return state
 
 
-def train_seeds(run: Run, workdirs: Mapping[int, Path]) -> list[Member]:
+def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | None = None) -> list[Member]:
     """Trains, validates and saves several seeds of a run in one program, each as if it were a run of its own.
 
     A seed that diverges, or whose patience is at its end, takes no part any more; the others go on.
@@ -113,6 +113,7 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path]) -> list[Member]:
     Args:
         run: the run; its own seed does not matter.
         workdirs: the folder of each seed, which exists.
+        program_of: from `programs_of`, where it was made before; it holds what has been compiled.
 
     Returns:
         What became of each; their states are in their checkpoints.
@@ -126,7 +127,7 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path]) -> list[Member]:
         for seed, workdir in workdirs.items():
             checkpoints = Checkpoints(workdir / 'checkpoints', keep_last=run.config.keep_checkpoints)
             members.append(_look(with_seed(run, seed), workdir, stack.enter_context(checkpoints)))
-        program = seeds_program(make_training_loop(run.model, run.config, run.steps_per_epoch), run.data, workdirs)
+        program = (program_of or programs_of(run))(workdirs)
         step, states = _start_or_resume(members, program)
         for member in members:
             write_text(member.workdir / 'config.json', member.run.config.to_json())
@@ -136,6 +137,11 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path]) -> list[Member]:
         stop_requested = stack.enter_context(_stop_requested_by_sigterm())
         _train(members, program, states, step, stop_requested)
     return members
+
+
+def programs_of(run: Run) -> Callable:
+    """The programs that train seeds of a run, see `seeds_programs`."""
+    return seeds_programs(make_training_loop(run.model, run.config, run.steps_per_epoch), run.data)
 
 
 def judge(run: Run, workdir: Path) -> tuple[TrainState, dict, TripleCounts]:

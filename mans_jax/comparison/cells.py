@@ -19,7 +19,7 @@ from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph
 from mans_jax.run_log import write_bytes, write_json, write_text
 from mans_jax.runs import Run, check_graph, make_run
-from mans_jax.training import FAILURE, judge, train_seeds, writable
+from mans_jax.training import FAILURE, judge, programs_of, train_seeds, writable
 
 RESULTS, RANKS, PLAN, RECIPE = 'results.json', 'test_ranks.npz', 'cell.json', 'recipe.py'
 
@@ -118,15 +118,18 @@ def train_cell(grid: Grid, cell: Cell, graph: KnowledgeGraph, workdir: Path) -> 
     config = plan.config()
     write_text(folder / RECIPE, recipe_file(cell.label, config))
     run = make_run(config, graph)
+    program_of = programs_of(run)
     for seeds in grid.seed_groups():
         if all(is_done(folder, seed) for seed in seeds):
             continue
         # One that has diverged keeps its place, so that a resume has the same program.
         left = {seed: seed_folder(folder, seed) for seed in seeds if not (seed_folder(folder, seed) / RESULTS).exists()}
+        for place in left.values():
+            writable(place)
         logging.info(
             'seeds %s together: %d x %.1f MB of parameters and states', [*left], len(left), bytes_of_a_seed(run) / 1e6
         )
-        for member in train_seeds(run, {seed: writable(place) for seed, place in left.items()}):
+        for member in train_seeds(run, left, program_of):
             if member.failure is None:
                 _test(member.run, member.workdir)
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import jax
 
 from mans_jax.runs import Run, with_seed
-from mans_jax.seeds import seeds_program
-from mans_jax.training_step import init_state, make_training_loop, sampler_of, view_of
+from mans_jax.training import programs_of
+from mans_jax.training_step import init_state, sampler_of, view_of
 
 PARAMETERS = 'parameters'
 """The name by which the state of a sampler holds what it trains."""
@@ -68,8 +68,7 @@ def seconds_of_a_step(run: Run, seeds: Sequence[int], at_least: float) -> float:
         seeds: S of them.
         at_least: seconds to go on for.
     """
-    loop = make_training_loop(run.model, run.config, run.steps_per_epoch)
-    program = seeds_program(loop, run.data, seeds)
+    program = programs_of(run)(seeds)
     runs = [with_seed(run, seed) for seed in seeds]
     states = program.join([init_state(own.model, own.config, own.data) for own in runs])
     states, steps, seconds = jax.block_until_ready(program.train_steps(states, 0)), 0, 0.0

@@ -175,9 +175,9 @@ def from_config_dict(config: ml_collections.ConfigDict) -> Grid:
 
 
 def _folder_name(label, score):
-    """What a file system takes, and still other for other labels."""
+    """What a file system takes, and still other for labels that differ in more than spaces."""
     plain = re.sub('[^A-Za-z0-9.+=-]+', '_', label).strip('_')[:60]
-    if plain != label:
+    if plain != label.replace(' ', '_'):
         plain += '-' + hashlib.sha256(label.encode()).hexdigest()[:6]
     return f'{plain}.{score}'
 
@@ -237,5 +237,8 @@ def _check(grid: Grid) -> None:
             raise InputError(
                 f'config.samplers: {labels.count(label)} rows are called {label!r}; give each its own label'
             )
+        alike = [other for other in labels if other != label and _folder_name(other, '') == _folder_name(label, '')]
+        if alike:
+            raise InputError(f'{where(label)}: its folder would be that of {alike[0]!r}; give it another label')
     check_name('config.baseline', grid.baseline, labels, kind='row')
     grid.cells()
