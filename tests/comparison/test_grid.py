@@ -155,7 +155,7 @@ def test_a_value_that_makes_no_sense_names_its_row_and_score():
         ({'baseline': 'norml'}, "config.baseline: 'norml' is not a known row; did you mean 'normal'? Known: normal, "),
         (
             {'samplers': ('normal: bernoulli', 'normal: uniform')},
-            "config.samplers: row 'normal' stands there 2 times; give each a label of its own",
+            "config.samplers: 2 rows are called 'normal'; give each its own label",
         ),
         (
             {'samplers': ('normal: bernoulli', 'a b: uniform', 'a_b: uniform')},
