@@ -3,9 +3,11 @@
 import csv
 import json
 import logging
+import os
 import random
 import shlex
 import shutil
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,7 @@ from mans_jax.run_log import RunLog
 from mans_jax.runs import load_run
 from mans_jax.samplers import FAMILIES, Family
 from mans_jax.sampling import Sampler, uniform
-from mans_jax.training import train_and_evaluate
+from mans_jax.training import Interrupted, train_and_evaluate
 from tests.graphs import quick_programs, write_openke
 
 ROWS = ('normal: bernoulli', 'mans_h(bernoulli); num_negatives=2', 'alone: uniform; features=')
@@ -248,6 +250,26 @@ def test_a_comparison_that_is_killed_again_and_again_ends_as_an_undisturbed_one(
     assert kills >= 4
     assert kept_of(tmp_path) == kept_of(workdir)
     assert rows_of(tmp_path) == rows_of(workdir)
+
+
+def test_a_comparison_that_sigterm_stops_goes_on_within_its_cell(done, tmp_path, monkeypatch):
+    grid, workdir, _ = done
+    write, lines = RunLog.write, []
+
+    def stopping(*arguments):
+        write(*arguments)
+        lines.append(1)
+        # After the second of the two seeds' lines of the second cell's first epoch.
+        if len(lines) == 8 + 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunLog, 'write', stopping)
+        with pytest.raises(Interrupted, match='^stopped by SIGTERM at step 16 of 32; the same command goes on$'):
+            compare(grid, tmp_path)
+    assert [row['row'] for row in rows_of(tmp_path)] == ['normal'], 'no table of what is done'
+    compare(grid, tmp_path)
+    assert len(lines) == 8 + 4 and kept_of(tmp_path) == kept_of(workdir)
 
 
 def test_what_is_done_is_not_trained_again_and_more_rows_and_seeds_may_come(folder, done, tmp_path, monkeypatch):
