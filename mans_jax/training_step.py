@@ -18,6 +18,7 @@ from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variable
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
+from mans_jax.scoring import SCORES
 
 
 class TrainState(train_state.TrainState):
@@ -80,8 +81,26 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
         replace=modalities_to_replace(present.shape[1]),
         num_negatives=config.num_negatives,
         dim=config.dim,
+        relation_width=SCORES[config.score].relation_width(config.dim),
     )
     return make_sampler(config.sampler_text(), inputs, data.tables)
+
+
+def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData) -> None:
+    """Lets the sampler draw for a batch, in shapes alone: nothing is compiled.
+
+    Raises:
+        ValueError: an option of it has a value that makes no sense, or it cannot serve this model and batch.
+    """
+    sampler = sampler_of(config, data)
+
+    def draw(key):
+        params_key, state_key, sample_key = jax.random.split(key, 3)
+        positives = jax.tree.map(lambda ids: ids[: config.batch_size], data.triples)
+        view = view_of(model, init_params(model, params_key), data.frozen, jnp.float32(0))
+        return sampler.sample(sampler.init(state_key), sample_key, positives, view)
+
+    jax.eval_shape(draw, jax.random.key(0))
 
 
 def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -> TrainState:
