@@ -87,7 +87,7 @@ def report_fresh(arguments):
     """Times what happens once in a process."""
     predictor, loading, loading_cpu = clocked(lambda: Predictor.load(arguments.workdir))
     is_calibrated = (predictor.workdir / 'calibration.json').exists()
-    _, curves, curves_cpu = clocked(lambda: predictor.calibration)
+    _, curves, curves_cpu = clocked(lambda: predictor.calibrations)
     columns = queries_of(predictor, arguments.queries)
     _, first, first_cpu = clocked(lambda: predictor.tails(*columns, arguments.top))
     print(

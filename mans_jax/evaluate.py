@@ -1,7 +1,7 @@
 """Judges a trained run: `python -m mans_jax.evaluate --workdir=RUN --split=test --tasks=link_prediction,alignment`.
 
-Prints a table and writes evaluation_SPLIT.json into the workdir. A task that the graph cannot serve is named with the
-reason on stderr, and the others still run.
+Prints a table and writes evaluation_SPLIT.json into the workdir, beside what an earlier command found of other tasks. A
+task that the graph cannot serve is named with the reason on stderr, and the others still run.
 """
 
 import json
@@ -23,7 +23,7 @@ def define_flags() -> None:
     flags.DEFINE_list('tasks', [_ALL], 'The tasks, parted by commas: see mans_jax.evaluation.TASKS; all by default.')
     flags.DEFINE_integer('candidates', 100, 'How many candidates sampled_ranking draws for each target.')
     flags.DEFINE_integer('seed', 0, 'What draws corruptions, samples and bootstraps.', lower_bound=0)
-    flags.DEFINE_bool('json', False, 'Prints the content of the file instead of the table.')
+    flags.DEFINE_bool('json', False, 'Prints the results as JSON instead of the table.')
 
 
 def main(_) -> int:
@@ -32,7 +32,7 @@ def main(_) -> int:
     # Imported late: a mistyped flag is answered at once.
     from tqdm import tqdm
 
-    from mans_jax.evaluation import SPLITS, TASKS, evaluate_run
+    from mans_jax.evaluation import SPLITS, TASKS, evaluate_run, with_earlier_tasks
     from mans_jax.evaluation_table import table
     from mans_jax.run_log import write_json
     from mans_jax.runs import load_run
@@ -51,9 +51,19 @@ def main(_) -> int:
     results = evaluate_run(run, state, arguments.split, tasks, arguments.seed, arguments.candidates, progress)
     for name, reason in results['not_served'].items():
         print(f'{name} is left out: {reason}', file=sys.stderr)
-    write_json(Path(arguments.workdir) / f'evaluation_{arguments.split}.json', results)
+    path = Path(arguments.workdir) / f'evaluation_{arguments.split}.json'
+    write_json(path, with_earlier_tasks(results, _read(path)))
     print(json.dumps(results, indent=2) if arguments.json else table(results))
     return 0
+
+
+def _read(path) -> dict:
+    """What an earlier evaluation wrote, or nothing where it is not there or cannot be used."""
+    try:
+        content = json.loads(path.read_text())
+        return content if isinstance(content.get('tasks'), dict) and isinstance(content.get('not_served'), dict) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 if __name__ == '__main__':

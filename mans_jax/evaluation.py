@@ -9,7 +9,7 @@ import numpy as np
 from mans_jax.blocks import score_rows
 from mans_jax.errors import InputError, NotServable, check_name
 from mans_jax.models import FROZEN, PARAMS
-from mans_jax.runs import Run
+from mans_jax.runs import Run, parameters_digest
 from mans_jax.tasks.alignment import alignment
 from mans_jax.tasks.breakdowns import link_prediction_breakdowns
 from mans_jax.tasks.cross_modal import cross_modal
@@ -155,8 +155,8 @@ def evaluate_run(
         progress: wraps sequences of blocks, for a progress bar.
 
     Returns:
-        {'split', 'step', 'graph', 'triples', 'seed', 'tasks': {name: results}, 'not_served': {name: why}}; the last
-        holds the tasks that the graph or the split cannot serve.
+        {'split', 'step', 'parameters': their digest, 'graph', 'triples', 'seed', 'tasks': {name: results},
+        'not_served': {name: why}}; the last holds the tasks that the graph or the split cannot serve.
 
     Raises:
         InputError: there is no such split or task, or a score is not finite.
@@ -176,9 +176,22 @@ def evaluate_run(
     return {
         'split': split,
         'step': int(state.step),
+        'parameters': parameters_digest(state.params),
         'graph': run.graph.name,
         'triples': len(trial.triples),
         'seed': seed,
         'tasks': results,
         'not_served': not_served,
     }
+
+
+def with_earlier_tasks(results: dict, earlier: dict) -> dict:
+    """Results, with those tasks that an earlier evaluation of the same parameters, split and seed had besides."""
+    same = ('split', 'parameters', 'triples', 'seed')
+    if any(earlier.get(name) != results[name] for name in same):
+        return results
+    now = {*results['tasks'], *results['not_served']}
+    before = {part: {k: v for k, v in earlier[part].items() if k not in now} for part in ('tasks', 'not_served')}
+    tasks = {**before['tasks'], **results['tasks']}
+    in_order = {name: tasks[name] for name in TASKS if name in tasks}
+    return {**results, 'tasks': in_order, 'not_served': {**before['not_served'], **results['not_served']}}

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from mans_jax.aligned_text import aligned
+
 _MOST_RELATIONS = 10
 
 _RANKED = {'mrr': '.4f', 'hits_at_1': '.4f', 'hits_at_3': '.4f', 'hits_at_10': '.4f', 'mean_rank': '.1f'}
@@ -36,7 +38,7 @@ def _link_prediction(found):
 def _triple_classification(found):
     names = ('accuracy', 'precision', 'recall', 'f1', 'roc_auc', 'average_precision')
     rows = [[protocol, *(_number(x[name], '.4f') for name in names)] for protocol, x in found.items()]
-    return 'triple classification\n' + _aligned([['', *names], *rows])
+    return 'triple classification\n' + aligned([['', *names], *rows])
 
 
 def _relation_prediction(found):
@@ -60,7 +62,7 @@ def _alignment(found):
         for pair in found['after']
         for when, metrics in ((when, found[when][pair]) for when in ('before', 'after'))
     ]
-    return 'alignment of modalities, before and after training\n' + _aligned([['', *names], *rows])
+    return 'alignment of modalities, before and after training\n' + aligned([['', *names], *rows])
 
 
 def _sampled_ranking(found):
@@ -97,20 +99,8 @@ def _ranked(rows: Iterable[tuple], extra: Sequence[list] = (), indices: bool = F
         interval = '' if low is None else f'{low:.4f} to {high:.4f}'
         numbers = [_number(metrics[name], form) for name, form in columns.items()]
         lines.append([label, *numbers, interval, f'{metrics["count"]:,}'])
-    return _aligned([*lines, *extra])
+    return aligned([*lines, *extra])
 
 
 def _number(value, form):
     return '-' if value is None else format(value, form)
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Cells in columns: the first to the left, the others to the right."""
-    widths = [max(len(line[i]) for line in lines if i < len(line)) for i in range(max(map(len, lines)))]
-    return '\n'.join(
-        '  '.join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=False))
-        )
-        for line in lines
-    )

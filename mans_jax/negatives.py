@@ -4,6 +4,8 @@ import numpy as np
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples
 
+_ROWS_AT_ONCE = 4096
+
 
 def corrupt(triples: np.ndarray, sides: np.ndarray, known: KnownTriples, seed) -> tuple[np.ndarray, np.ndarray]:
     """Replaces one end of each triple by an entity that makes no known triple, every such entity being equally likely.
@@ -30,6 +32,43 @@ def corrupt(triples: np.ndarray, sides: np.ndarray, known: KnownTriples, seed) -
     for side, column in ((HEAD, 0), (TAIL, 2)):
         triples[:, column] = np.where((sides == side) & exists, entity, triples[:, column])
     return triples, exists
+
+
+def corrupt_relation(triples: np.ndarray, known: KnownTriples, seed) -> tuple[np.ndarray, np.ndarray]:
+    """Replaces the relation of each triple by one that makes no known triple, every such relation being equally likely.
+
+    Args:
+        triples: int[N, 3] rows of (head, relation, tail).
+        known: the triples to filter by.
+        seed: decides the draw; an int, or a sequence of them.
+
+    Returns:
+        (corruptions int32[N, 3], exists bool[N]); where every relation makes a known triple, `exists` is false and the
+        row is the triple itself.
+    """
+    triples = np.array(triples, dtype=np.int32)
+    order, exists = np.random.default_rng(seed), np.zeros(len(triples), bool)
+    relations = np.arange(known.num_relations)
+    for start in range(0, len(triples), _ROWS_AT_ONCE):
+        rows = triples[start : start + _ROWS_AT_ONCE]
+        is_known = _contains(known, rows[:, None, 0], relations, rows[:, None, 2])
+        # The relation with the highest of so many random numbers is any of them.
+        drawn = np.where(is_known, -1.0, order.random(is_known.shape))
+        found = ~is_known.all(axis=1)
+        rows[:, 1] = np.where(found, drawn.argmax(axis=1), rows[:, 1])
+        exists[start : start + _ROWS_AT_ONCE] = found
+    return triples, exists
+
+
+def _contains(known, heads, relations, tails):
+    """Whether triples are known, bool of the shape that the three make together."""
+    heads, relations, tails = np.broadcast_arrays(heads, relations, tails)
+    query, count = _find(known, TAIL * known.num_entities + heads.astype(np.int64), relations)
+    start = np.asarray(known.answer_start)
+    of_answer = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    keys = of_answer * known.num_entities + np.asarray(known.answers)[:-1]
+    wanted = query * known.num_entities + tails
+    return (np.append(keys, -1)[np.searchsorted(keys, wanted)] == wanted) & (count > 0)
 
 
 def _find(known, anchor, relations):

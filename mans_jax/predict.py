@@ -3,6 +3,7 @@
 Of head, relation and tail the one that is left out is asked for. `--queries=FILE` answers many at once.
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,10 +13,15 @@ import numpy as np
 from absl import flags
 
 from mans_jax import command_line
+from mans_jax.aligned_text import aligned
+from mans_jax.data.lines import cell
 from mans_jax.errors import InputError
 from mans_jax.prediction.query_file import PLACES, Query, make_query, read_queries
 
 _COLUMNS = (*PLACES, 'asked', 'rank', 'score', 'probability', 'known')
+FORMATS = ('table', 'tsv', 'jsonl')
+_LABELS = (0, 1, 2, 3)
+"""The columns of a table that are no numbers."""
 _QUERIES_AT_ONCE = 1024
 
 
@@ -27,7 +33,12 @@ def define_flags() -> None:
     flags.DEFINE_string('queries', None, "A TSV file of head, relation and tail, one of them '?', a query a line.")
     flags.DEFINE_integer('top', 10, 'How many answers a query gets.')
     flags.DEFINE_bool('novel', False, 'Leaves known facts out.')
-    flags.DEFINE_enum('format', 'tsv', ['tsv', 'jsonl'], 'What is printed: a table with a heading, or JSON lines.')
+    flags.DEFINE_enum(
+        'format',
+        None,
+        FORMATS,
+        'What is printed: by default a table on a terminal, and TSV elsewhere.',
+    )
 
 
 def main(_) -> int:
@@ -41,14 +52,16 @@ def main(_) -> int:
     predictor = Predictor.load(flags.FLAGS.workdir)
     if flags.FLAGS['top'].present:
         _warn_of_too_many(predictor.run.graph, queries, flags.FLAGS.top)
-    lines = format_lines(answer(predictor, queries, flags.FLAGS.top, flags.FLAGS.novel), flags.FLAGS.format)
-    for line in lines:
+    form = flags.FLAGS.format or ('table' if sys.stdout.isatty() else 'tsv')
+    for line in format_lines(answer(predictor, queries, flags.FLAGS.top, flags.FLAGS.novel), form):
         print(line)
     return 0
 
 
 def answer(predictor, queries: Sequence[Query], k: int, novel: bool) -> Iterator[dict]:
     """The answers to queries in their order, each a dict with the keys of a printed line.
+
+    A query to which no answer is left, which only happens with `novel`, has one with None in place of the answer.
 
     Args:
         predictor: a `Predictor`.
@@ -76,36 +89,34 @@ def _answer_part(predictor, queries, ids, k, novel):
         row_of.update(zip(rows.tolist(), range(len(rows)), strict=True))
     for i, query in enumerate(queries):
         found, row = answers[query.asked], row_of[i]
-        for j in np.flatnonzero(found.ids[row] >= 0):
-            labels = dict(zip(PLACES, query.labels, strict=True)) | {query.asked: found.labels[row, j]}
+        of_query = dict(zip(PLACES, query.labels, strict=True)) | {'asked': query.asked}
+        places = np.flatnonzero(found.ids[row] >= 0)
+        for j in places:
             yield {
-                **labels,
-                'asked': query.asked,
+                **of_query,
+                query.asked: found.labels[row, j],
                 'rank': int(found.ranks[row, j]),
                 'score': round(float(found.scores[row, j]), 6),
                 'probability': round(float(found.probabilities[row, j]), 6),
                 'known': bool(found.known[row, j]),
             }
+        if not len(places):
+            yield of_query | dict.fromkeys(_COLUMNS[len(of_query) :])
 
 
 def format_lines(answers: Iterator[dict], form: str) -> Iterator[str]:
-    """Answers as lines of text: 'tsv' with a heading, or 'jsonl'."""
+    """Answers as lines of text in one of FORMATS; all but JSON lines begin with a heading.
+
+    The columns of a table are as wide as all of its lines ask for, so that it is printed when the last answer is there.
+    """
     if form == 'jsonl':
         yield from (json.dumps(found, ensure_ascii=False) for found in answers)
         return
-    heading = '\t'.join(_COLUMNS)
-    for found in answers:
-        if heading:
-            yield heading
-        heading = None
-        yield '\t'.join(json.dumps(x) if isinstance(x, bool) else _cell(x) for x in (found[name] for name in _COLUMNS))
-    if heading:
-        yield heading
-
-
-def _cell(value) -> str:
-    """A value as a cell of a TSV, in which a label must not end the cell or the line."""
-    return str(value).replace('\\', '\\\\').replace('\t', '\\t').replace('\n', '\\n')
+    # The first answer before the heading: what is wrong with a query is said before anything is printed.
+    cells = ([cell(found[name]) for name in _COLUMNS] for found in answers)
+    first = list(itertools.islice(cells, 1))
+    lines = itertools.chain([_COLUMNS], first, cells)
+    yield from ('\t'.join(line) for line in lines) if form == 'tsv' else [aligned(list(lines), left=_LABELS)]
 
 
 def _largest(graph) -> dict[str, int]:

@@ -99,6 +99,7 @@ def provenance(graph: KnowledgeGraph) -> dict:
     device = jax.devices()[0]
     return {
         'command': [sys.executable, *sys.argv],
+        'folder': str(Path.cwd()),
         'python': platform.python_version(),
         'versions': {name: _version(name) for name in _LIBRARIES},
         'git_revision': _git_revision(),

@@ -1,6 +1,7 @@
 """A run: what its config makes of a graph, and what its workdir keeps of the training."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def load_run(workdir) -> tuple[Run, TrainState]:
             are not those that it was trained on.
     """
     workdir = Path(workdir)
-    config = read_config(workdir)
+    config = _with_paths_of_then(read_config(workdir), workdir)
     with Checkpoints(workdir / 'checkpoints') as checkpoints:
         step = checkpoints.best_step() if config.evaluate_every else None
         step = checkpoints.latest_step() if step is None else step
@@ -112,6 +113,14 @@ def load_run(workdir) -> tuple[Run, TrainState]:
         check_graph(run.graph, checkpoints.read_record(step)['graph'], workdir)
         like = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
         return run, checkpoints.restore(step, like)
+
+
+def parameters_digest(params: dict) -> str:
+    """What tells trained parameters from others, in a file beside them."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(params):
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.hexdigest()[:16]
 
 
 def read_config(workdir: Path) -> Config:
@@ -130,6 +139,20 @@ def read_config(workdir: Path) -> Config:
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f'{path}: cannot be read ({error})') from None
     return from_fields(fields, str(path))
+
+
+def _with_paths_of_then(config: Config, workdir: Path) -> Config:
+    """The config with relative paths that lead nowhere from here taken from the folder that the run was begun in."""
+    try:
+        folder = Path(json.loads((workdir / 'provenance.json').read_text())['folder'])
+    except (OSError, ValueError, TypeError, KeyError):
+        return config  # Of before that was written down, or a copy without it.
+
+    def found(path):
+        return str(folder / path) if not Path(path).exists() and (folder / path).exists() else path
+
+    features = {name: found(path) for name, path in config.features.items()}
+    return dataclasses.replace(config, data=found(config.data), features=features)
 
 
 def check_graph(graph: KnowledgeGraph, checksum: str, workdir: Path) -> None:

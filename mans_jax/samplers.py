@@ -34,6 +34,7 @@ class Inputs:
         replace: bool[M], the modalities that a virtual negative takes from the intruder.
         num_negatives: K of a sampler whose text names none.
         dim: D.
+        relation_width: W, the width of a relation's vector.
     """
 
     known: KnownTriples
@@ -41,6 +42,7 @@ class Inputs:
     replace: Bool[Array, 'M']
     num_negatives: int
     dim: int
+    relation_width: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +50,12 @@ class Family:
     """What stands behind a name.
 
     Attributes:
-        make: (inputs, inner samplers, tables, **options) -> Sampler; traced, and raises ValueError for options that
+        make: `(inputs, inner samplers, tables, **options) -> Sampler`; traced, and raises ValueError for options that
             make no sense.
         options: every option with its default; a value must be of the default's type. None stands for the K of the
             config; a type for an option that may be left out, which is then None.
         num_inner: how many samplers it wraps: the fewest and the most.
-        build: (graph, **options) -> tables, a pytree of arrays counted on the host.
+        build: `(graph, **options) -> tables`, a pytree of arrays counted on the host.
     """
 
     make: Callable[..., Sampler]
@@ -150,6 +152,16 @@ def _strategy(wrap, **options):
     return Family(make, options, num_inner=(1, 1))
 
 
+def _kbgan(inputs, inner, tables, num_negatives, **options):
+    return sampling.kbgan(inputs.known, _count(inputs, num_negatives), dim=inputs.dim, **options)
+
+
+def _mmrns(inputs, inner, tables, num_negatives, **options):
+    sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim, 'relation_width': inputs.relation_width}
+    options = {**sizes, 'present': inputs.present, **options}
+    return sampling.mmrns(inputs.known, _count(inputs, num_negatives), **options)
+
+
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
@@ -161,6 +173,9 @@ FAMILIES = {
     'cans': _tabled(sampling.cans, _by_concept, concepts=''),
     'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
     'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
+    'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30),
+    'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}),
+    'kbgan': Family(_kbgan, {**_K, 'generator': 'distmult', 'candidates': 20, 'learning_rate': 1e-3}),
     'eans': _leaf(sampling.eans, every=1000, clusters=100, spread=290.0, sides=BERNOULLI),
     'from_file': _tabled(sampling.supplied, _from_file, negatives='', keys=negatives_file.LABEL),
     'mixture': _combination(sampling.mixture, share=0.5, share_end=float),

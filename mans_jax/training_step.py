@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from flax.training import train_state
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, UInt
 
 from mans_jax.config import Config
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
@@ -18,6 +18,7 @@ from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variable
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
+from mans_jax.scoring import SCORES
 
 
 class TrainState(train_state.TrainState):
@@ -41,12 +42,14 @@ class TrainingData:
         known: the triples that negatives are filtered by.
         frozen: features and presence, from `models.frozen_variables`.
         tables: what the sampler looks up, from `samplers.build_tables`.
+        seed: uint32[], what everything random is drawn from. Data and no setting, so that one program serves all seeds.
     """
 
     triples: Triple
     known: KnownTriples
     frozen: dict
     tables: PyTree
+    seed: UInt[Array, '']
 
 
 def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
@@ -61,6 +64,7 @@ def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
         known=KnownTriples.build(graph.train, **sizes),
         frozen=frozen_variables(graph, config.absent),
         tables=build_tables(config.sampler_text(), graph),
+        seed=jnp.uint32(config.seed),
     )
 
 
@@ -77,6 +81,7 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
         replace=modalities_to_replace(present.shape[1]),
         num_negatives=config.num_negatives,
         dim=config.dim,
+        relation_width=SCORES[config.score].relation_width(config.dim),
     )
     return make_sampler(config.sampler_text(), inputs, data.tables)
 
@@ -99,13 +104,13 @@ def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData
 
 
 def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -> TrainState:
-    """The state before the first step, which the config's seed decides."""
-    params_key, sampler_key, _, _ = _named_keys(config)
+    """The state before the first step, which the seed decides."""
+    keys = _named_keys(data.seed)
     return TrainState.create(
         apply_fn=model.apply,
-        params=init_params(model, params_key),
+        params=init_params(model, keys.params),
         tx=OPTIMIZERS[config.optimizer](config.learning_rate),
-        sampler_state=sampler_of(config, data).init(sampler_key),
+        sampler_state=sampler_of(config, data).init(keys.sampler),
         totals={name: jnp.zeros(()) for name in ('loss', 'virtual_share')},
     ).replace(step=jnp.zeros((), jnp.int32))
 
@@ -150,15 +155,14 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     """
     total_steps = config.num_epochs * steps_per_epoch
     loss_of = LOSSES[config.loss](config.margin, config.temperature)
-    _, _, order_key, steps_key = _named_keys(config)
 
     def shuffle(state, data):
-        key = jax.random.fold_in(order_key, state.step // steps_per_epoch)
+        key = jax.random.fold_in(_named_keys(data.seed).order, state.step // steps_per_epoch)
         return jax.random.permutation(key, data.triples.head.shape[0])
 
     def differentiate(state: TrainState, data: TrainingData, sampler: Sampler, order: Int[Array, 'N']):
         """One step's gradients, and what else it found out: (gradients, sampler state, loss, share of virtual)."""
-        batch_key, sample_key = jax.random.split(jax.random.fold_in(steps_key, state.step))
+        batch_key, sample_key = jax.random.split(jax.random.fold_in(_named_keys(data.seed).steps, state.step))
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
 
         # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below 0.3.
@@ -202,6 +206,14 @@ def _draw_batch(config, triples, order, step_in_epoch, key) -> Triple:
     return jax.tree.map(lambda ids: ids[index], triples)
 
 
-def _named_keys(config):
-    """The keys of parameters, sampler state, order of the triples and steps."""
-    return jax.random.split(jax.random.key(config.seed), 4)
+class _Keys(NamedTuple):
+    """What is drawn with a key of its own."""
+
+    params: Array
+    sampler: Array
+    order: Array
+    steps: Array
+
+
+def _named_keys(seed) -> _Keys:
+    return _Keys(*jax.random.split(jax.random.key(seed), len(_Keys._fields)))

@@ -13,6 +13,9 @@ LEAVES = {
     'cans': "cans(num_negatives=3, sides='uniform', concepts='concepts.tsv')",
     'in_batch': "in_batch(num_negatives=3, sides='uniform')",
     'shared_pool': "shared_pool(num_negatives=3, pool=8, sides='uniform')",
+    'nscaching': 'nscaching(num_negatives=3, cache_size=5, candidates=4)',
+    'mmrns': 'mmrns(num_negatives=3, candidates=30, temperature=5, learning_rate=0.01)',
+    'kbgan': "kbgan(num_negatives=3, generator='complex', candidates=5, learning_rate=0.01)",
     'eans': "eans(num_negatives=3, sides='uniform', every=3, clusters=4, spread=5.0)",
     'from_file': "from_file(num_negatives=3, sides='uniform', negatives='negatives.tsv', keys='id')",
 }

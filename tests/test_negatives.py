@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples
-from mans_jax.negatives import corrupt
+from mans_jax.negatives import corrupt, corrupt_relation
 
 E, R = 12, 3
 
@@ -46,3 +46,34 @@ def test_where_every_entity_is_an_answer_no_corruption_exists():
     negative, exists = corrupt(rows[:2], np.array([TAIL, HEAD]), known, seed=0)
     assert exists.tolist() == [False, True]
     assert negative[0].tolist() == rows[0].tolist() and negative[1].tolist() != rows[1].tolist()
+
+
+@pytest.mark.parametrize('rows_at_once', [7, 4096])
+def test_every_relation_that_makes_no_known_triple_is_equally_likely(monkeypatch, rows_at_once):
+    monkeypatch.setattr('mans_jax.negatives._ROWS_AT_ONCE', rows_at_once)
+    rows = np.array([(5, 1, 3), (5, 4, 3), (3, 0, 5), (0, 0, 0), (11, 5, 11)])
+    known = KnownTriples.build(rows, num_entities=E, num_relations=6)
+    drawn, exists = corrupt_relation(np.repeat(rows[:1], 8000, axis=0), known, seed=0)
+    assert exists.all() and drawn.dtype == np.int32
+    assert (drawn[:, [0, 2]] == rows[0, [0, 2]]).all()
+    counts = np.bincount(drawn[:, 1], minlength=6)
+    assert not counts[[1, 4]].any()
+    assert stats.chisquare(counts[[0, 2, 3, 5]]).pvalue > 0.001
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_a_corrupted_relation_never_makes_a_known_triple(make_triples, seed):
+    rows = make_triples(seed, E, R, 100)
+    known = KnownTriples.build(rows, num_entities=E, num_relations=R)
+    negative, exists = corrupt_relation(rows, known, seed)
+    facts = {tuple(row) for row in rows.tolist()}
+    for row, found, there in zip(rows.tolist(), negative.tolist(), exists, strict=True):
+        others = [r for r in range(R) if (row[0], r, row[2]) not in facts]
+        assert there == bool(others) and (found[1] in others if others else found == row)
+
+
+def test_where_every_relation_makes_a_known_triple_no_corruption_exists():
+    rows = np.array([(5, r, 3) for r in range(R)])
+    known = KnownTriples.build(rows, num_entities=E, num_relations=R)
+    negative, exists = corrupt_relation(rows, known, seed=0)
+    assert not exists.any() and (negative == rows).all()

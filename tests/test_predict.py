@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.graphs import quick_programs, train_short_run
@@ -105,7 +106,7 @@ def test_more_answers_than_there_are_is_said_once(predict, tmp_path):
         ((*LOOK, '--queries=q.tsv'), '--queries comes with none of --head, --relation and --tail'),
         ((*LOOK, '--top=0'), '--top=0: at least 1 answer'),
         ((*LOOK, '--top=x'), 'flag --top=x: invalid literal'),
-        ((*LOOK, '--format=csv'), 'flag --format=csv: value should be one of <tsv|jsonl>'),
+        ((*LOOK, '--format=csv'), 'flag --format=csv: value should be one of <table|tsv|jsonl>'),
         (('--queries=no/such.tsv',), 'no/such.tsv: no such file'),
         (('--head=entity_99', '--relation=relation_0'), "no entity is called 'entity_99'; did you mean 'entity_9'"),
         (('--head=entity_1', '--relation=relaton_0'), "no relation is called 'relaton_0'; did you mean 'relation_0'"),
@@ -188,6 +189,36 @@ def test_bad_runs(predict, workdir, tmp_path, fault):
     spoil(spoilt)
     found = refusal(predict(*LOOK, workdir=spoilt))
     assert re.match(re.escape(message).replace('RUN', re.escape(str(spoilt))).replace('STEP', '[0-9]+'), found), found
+
+
+def test_a_query_without_an_answer_left_is_told_so():
+    """In a graph where every entity is known to answer it."""
+    from types import SimpleNamespace
+
+    from mans_jax.predict import answer, format_lines
+    from mans_jax.prediction.query_file import make_query
+
+    nothing = SimpleNamespace(ids=np.full((1, 2), -1))
+    predictor = SimpleNamespace(
+        run=SimpleNamespace(graph=SimpleNamespace(num_entities=2, num_relations=1)),
+        **dict.fromkeys(('heads', 'relations', 'tails'), lambda *ids, novel: nothing),
+        entity_id=lambda label: 0,
+        relation_id=lambda label: 0,
+    )
+    found = list(answer(predictor, [make_query(['a', 'r', '?'])], 2, novel=True))
+    assert [list(line) for line in found] == [COLUMNS]
+    assert found[0] == dict.fromkeys(COLUMNS) | {'head': 'a', 'relation': 'r', 'asked': 'tail'}
+    assert list(format_lines(iter(found), 'tsv'))[1].split('\t') == ['a', 'r', '', 'tail', '', '', '', '']
+
+
+def test_a_table_for_a_terminal(predict):
+    lines = predict(*LOOK, '--top=12', '--format=table').stdout.splitlines()
+    rows = [line.split('\t') for line in predict(*LOOK, '--top=12').stdout.splitlines()]
+    assert [line.split() for line in lines] == rows
+    # Labels begin, and numbers end, in the same place.
+    for place, name in ((1, 'relation'), (2, 'tail'), (3, 'asked')):
+        assert {line.index(row[place], 9) for line, row in zip(lines, rows, strict=True)} == {lines[0].index(name)}
+    assert len({len(line) for line in lines[1:]}) <= 2
 
 
 def test_a_label_cannot_end_a_cell_or_a_line():

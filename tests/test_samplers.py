@@ -122,6 +122,22 @@ def test_what_cannot_be_read_is_answered_in_one_line(text, message):
     assert str(error.value).startswith(message) and '\n' not in str(error.value)
 
 
+def test_a_strategy_goes_around_a_sampler_that_remembers(world):
+    text = 'nscaching(num_negatives=3, cache_size=5)'
+
+    def run(sampler, positives, view):
+        def step(state, i):
+            return sampler.sample(state, jax.random.fold_in(jax.random.key(1), i), positives, view)[::-1]
+
+        return jax.jit(lambda: jax.lax.scan(step, sampler.init(jax.random.key(0)), jnp.arange(4)))()
+
+    (alone, _, positives, view), (around, *_) = world(text), world(f"mans_a({text}, marks='per_sample')")
+    (state, normal), (state_around, mixed) = run(alone, positives, view), run(around, positives, view)
+    np.testing.assert_array_equal(state, state_around)
+    np.testing.assert_array_equal(normal.entity, mixed.entity)
+    assert 0 < np.mean(~np.all(mixed.replaced, axis=-1)) < 1 and np.all(normal.replaced)
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [

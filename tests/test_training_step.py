@@ -243,3 +243,23 @@ def test_the_loss_falls(make_run):
     _, _, data, loop, state = make_run(**MANS_A)
     losses = [float((state := loop.train_steps(state, data, STEPS)).totals['loss']) for _ in range(10)]
     assert losses[-1] < 0.6 * losses[0]
+
+
+def test_one_program_serves_all_seeds_and_mapped_over_them_it_does_what_each_does_alone(make_run):
+    """The seed is data: no retracing, and a vmap over it equals runs one after the other."""
+    config, model, data, loop, _ = make_run(**MANS_A)
+    seeds = jnp.arange(3, dtype=jnp.uint32)
+    each = data.replace(triples=None, known=None, frozen=None, tables=None, seed=0)
+    many = data.replace(seed=seeds)
+    # Traced, so that all states have one optimiser: another would be another program's.
+    init = jax.jit(lambda data: init_state(model, config, data))
+    states = jax.jit(jax.vmap(init, in_axes=(each,)))(many)
+    states = jax.jit(jax.vmap(loop.train_steps, in_axes=(0, each, None)))(states, many, STEPS)
+    programs = loop.train_steps._cache_size()
+    for i in range(3):
+        alone = data.replace(seed=seeds[i])
+        state = loop.train_steps(init(alone), alone, STEPS)
+        for one, of_all in zip(jax.tree.leaves(state.params), jax.tree.leaves(states.params), strict=True):
+            np.testing.assert_allclose(one, of_all[i], rtol=1e-4, atol=1e-5)
+    assert loop.train_steps._cache_size() == programs + 1
+    assert not np.allclose(states.params['entity'][0], states.params['entity'][1], atol=1e-2)

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
-import json
 import numbers
 from pathlib import Path
 
@@ -12,16 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from mans_jax.blocks import padded, relation_scores, score_rows
+from mans_jax.blocks import padded, relation_scores
 from mans_jax.errors import InputError, not_finite
 from mans_jax.graph import HEAD, TAIL, Triple
 from mans_jax.models import FROZEN, PARAMS, Candidates
-from mans_jax.negatives import corrupt
-from mans_jax.prediction.calibration import Calibration, fit
+from mans_jax.prediction.embedded import Embedded, embed_relations
+from mans_jax.prediction.kept_calibration import Calibrations, calibrations
 from mans_jax.prediction.nearest import unknown_label
 from mans_jax.prediction.top_k import top_answers
 from mans_jax.ranking import Queries
-from mans_jax.run_log import write_json
 from mans_jax.runs import Run, load_run
 from mans_jax.tasks.link_prediction import embed_candidates
 
@@ -34,14 +31,14 @@ class Answers:
     """The k best answers of Q queries, best first; of equal scores the one with the lower id comes first.
 
     Where fewer than k answers are left, which only happens with `novel`, the rest of a row has label '', id -1, score
-    minus infinity and probability 0.
+    minus infinity, rank 0 and probability 0.
 
     Attributes:
         labels: str objects [Q, k].
         ids: int32[Q, k].
         scores: float32[Q, k], plausibility.
         ranks: int32[Q, k], the place among all answers that are not left out, from 1.
-        probabilities: float64[Q, k], see `Predictor.calibration`.
+        probabilities: float64[Q, k], see `Predictor.calibrations`.
         known: bool[Q, k], whether the fact stands in train, valid or test.
     """
 
@@ -122,36 +119,13 @@ class Predictor:
         ids = np.argsort(-scores, axis=1, kind='stable')[:, :k].astype(np.int32)
         scores = np.take_along_axis(scores, ids, axis=1)
         ids = np.where(np.isfinite(scores), ids, -1)
-        return self._answers(self.run.graph.relations, ids, scores, head[:, None], ids, tail[:, None])
+        curve = self.calibrations.relation
+        return self._answers(self.run.graph.relations, curve, ids, scores, (head[:, None], ids, tail[:, None]))
 
     @functools.cached_property
-    def calibration(self) -> Calibration:
-        """What makes a probability of a score: a logistic curve fitted on the valid triples and as many false ones.
-
-        The false ones are filtered corruptions: in each valid triple, head or tail by the toss of a coin is replaced
-        by an entity that makes no known triple. So the probability is that of a triple which, before its score is
-        seen, may as well be true as be such a corruption; it is not a share of the probability of one answer among E.
-        Fitted when first asked for, and kept in the workdir as calibration.json for the parameters it was fitted to.
-        """
-        path, parameters = self.workdir / 'calibration.json', _digest(self.params)
-        try:
-            kept = json.loads(path.read_text())
-            if kept['parameters'] == parameters:
-                return Calibration(float(kept['slope']), float(kept['intercept']))
-        except (OSError, ValueError, TypeError, KeyError):
-            pass  # Not there or not usable: it is fitted anew.
-        positive = self.run.graph.valid
-        sides = np.random.default_rng(0).integers(HEAD, TAIL + 1, len(positive))
-        negative, exists = corrupt(positive, sides, self.run.known, seed=0)
-        scores = score_rows(
-            self.run.model, self._variables, self.run.graph, np.concatenate([positive, negative[exists]])
-        )
-        calibration = fit(*np.split(scores, [len(positive)]))
-        try:
-            write_json(path, {'step': self.step, 'parameters': parameters, **dataclasses.asdict(calibration)})
-        except InputError as error:
-            logging.warning('the calibration is not kept: %s', error)
-        return calibration
+    def calibrations(self) -> Calibrations:
+        """What makes a probability of a score, see `kept_calibration.fit_calibrations`; fitted when first asked for."""
+        return calibrations(self.run, self.params, self.workdir, self.step)
 
     def entity_id(self, label: str) -> int:
         """The id of an entity.
@@ -177,6 +151,10 @@ class Predictor:
     def _variables(self):
         return {PARAMS: self.params, FROZEN: self.run.data.frozen}
 
+    @functools.cached_property
+    def _embedded(self):
+        return Embedded(self.candidates, embed_relations(self.run.model, self._variables))
+
     def _complete(self, side, kept, relations, k, novel) -> Answers:
         graph = self.run.graph
         kept, relation = self._all_ids(kept, relations, second='relation')
@@ -194,22 +172,22 @@ class Predictor:
             ids[rows], scores[rows] = top.entity[:real, :k], top.score[:real, :k]
         ids[ids == graph.num_entities] = -1
         kept, relation = kept[:, None], relation[:, None]
-        ends = (ids, kept) if side == HEAD else (kept, ids)
-        return self._answers(graph.entities, ids, scores, ends[0], relation, ends[1])
+        triples = (ids, relation, kept) if side == HEAD else (kept, relation, ids)
+        return self._answers(graph.entities, self.calibrations.entity, ids, scores, triples)
 
     def _top(self, queries, k, novel):
-        return top_answers(self.run.model, self._variables, self.candidates, queries, k, self.run.known, novel)
+        return top_answers(self.run.model.score, self._embedded, queries, k, self.run.known, novel)
 
-    def _answers(self, names, ids, scores, head, relation, tail) -> Answers:
+    def _answers(self, names, curve, ids, scores, triples) -> Answers:
         is_answer = ids >= 0
         labels = np.array([*names, ''], dtype=object)[ids]
         return Answers(
             labels=labels,
             ids=ids,
             scores=scores,
-            ranks=np.broadcast_to(np.arange(1, ids.shape[1] + 1, dtype=np.int32), ids.shape),
-            probabilities=np.where(is_answer, self.calibration.probability(np.where(is_answer, scores, 0)), 0.0),
-            known=is_answer & self._is_known(head, relation, tail),
+            ranks=np.where(is_answer, np.arange(1, ids.shape[1] + 1, dtype=np.int32), 0),
+            probabilities=np.where(is_answer, curve.probability(np.where(is_answer, scores, 0)), 0.0),
+            known=is_answer & self._is_known(*triples),
         )
 
     def _is_known(self, head, relation, tail) -> np.ndarray:
@@ -268,10 +246,3 @@ def _find(ids, label, labels, kind):
     if label not in ids:
         raise unknown_label(label, labels, kind)
     return ids[label]
-
-
-def _digest(params) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(params):
-        digest.update(np.ascontiguousarray(leaf).data)
-    return digest.hexdigest()[:16]

@@ -36,6 +36,15 @@ class Queries(NamedTuple):
         return jnp.where(self.at_head, for_head[:, None], for_tail[:, None])
 
 
+def draw_sides(
+    key: Array, probability_of_head: Float[Array, 'R'], positives: Triple, num_negatives: int
+) -> Int[Array, 'B K']:
+    """The side that each negative takes, int8[B, K]: HEAD with the probability of its relation."""
+    shape = (positives.head.shape[0], num_negatives)
+    at_head = jax.random.bernoulli(key, probability_of_head[positives.relation][:, None], shape)
+    return jnp.where(at_head, HEAD, TAIL).astype(jnp.int8)
+
+
 def draw_queries(
     key: Array, known: KnownTriples, positives: Triple, num_negatives: int, head_probability: Float[Array, 'R']
 ) -> Queries:
@@ -48,8 +57,7 @@ def draw_queries(
         num_negatives: K.
         head_probability: float[R], with which the head of a triple of a relation is corrupted.
     """
-    shape = (positives.head.shape[0], num_negatives)
-    at_head = jax.random.bernoulli(key, head_probability[positives.relation][:, None], shape)
+    at_head = draw_sides(key, head_probability, positives, num_negatives) == HEAD
     # Two look-ups a positive, however many negatives it has.
     from_tail = known.find(HEAD, positives.tail, positives.relation)
     from_head = known.find(TAIL, positives.head, positives.relation)

@@ -4,7 +4,16 @@ import pytest
 
 from mans_jax.prediction.nearest import nearest_labels, unknown_label
 
-LABELS = ('Paris', 'Paris Hilton', 'http://example.org/Berlin', 'London', 'Londonderry', 'Rome')
+LABELS = (
+    'Paris',
+    'Paris Hilton',
+    'http://example.org/Berlin',
+    '<http://dbpedia.org/resource/New_York_City>',
+    '<http://example.org/of#time/>',
+    'London',
+    'Londonderry',
+    'Rome',
+)
 
 
 @pytest.mark.parametrize(
@@ -13,6 +22,11 @@ LABELS = ('Paris', 'Paris Hilton', 'http://example.org/Berlin', 'London', 'Londo
         ('paris', ['Paris', 'Paris Hilton']),
         ('Lodnon', ['London', 'Londonderry']),
         ('Berlin', ['http://example.org/Berlin']),
+        ('Berlni', ['http://example.org/Berlin']),
+        ('new york', ['<http://dbpedia.org/resource/New_York_City>']),
+        ('New Yrok City', ['<http://dbpedia.org/resource/New_York_City>']),
+        ('http://example.org/berlin', ['http://example.org/Berlin', '<http://example.org/of#time/>']),
+        ('tmie', ['<http://example.org/of#time/>']),
         ('xyz', []),
         ('', []),
         (' ', []),

@@ -9,6 +9,8 @@ import pytest
 from mans_jax.blocks import score_rows
 from mans_jax.errors import InputError, NonFiniteScore
 from mans_jax.models import FROZEN, PARAMS
+from mans_jax.negatives import corrupt_relation
+from mans_jax.prediction.calibration import fit
 from mans_jax.prediction.predictor import Predictor
 from tests.graphs import quick_programs, train_short_run
 
@@ -61,7 +63,7 @@ def check(answers, labels, scores, facts, novel):
     assert len(set(ids.tolist())) == filled
     assert answers.labels[:filled].tolist() == [labels[i] for i in ids]
     assert answers.known[:filled].tolist() == facts[ids].tolist()
-    assert answers.ranks.tolist() == list(range(1, k + 1))
+    assert answers.ranks.tolist() == [*range(1, filled + 1), *[0] * (k - filled)]
     assert answers.ids[filled:].tolist() == [-1] * (k - filled)
     assert answers.labels[filled:].tolist() == [''] * (k - filled)
     assert not answers.known[filled:].any() and not answers.probabilities[filled:].any()
@@ -139,23 +141,39 @@ def test_probabilities_rise_with_the_score_and_are_kept_for_these_parameters(wor
     found = Predictor.load(workdir).tails(0, 0, E)
     assert (np.diff(found.probabilities) <= 0).all() and found.probabilities[0, 0] > found.probabilities[0, -1]
     kept = json.loads(path.read_text())
-    assert kept['step'] == predictor.step and kept['slope'] > 0
+    slope = kept['relation']['slope']
+    assert kept['step'] == predictor.step and kept['entity']['slope'] > 0 and kept['entity'] != kept['relation']
     # It is read back, unless it is of other parameters or no calibration at all.
-    for content, slope in (
-        ({**kept, 'slope': 7.0}, 7.0),
-        ({**kept, 'slope': 7.0, 'parameters': 'others'}, kept['slope']),
-        ({}, kept['slope']),
-    ):
+    other = {**kept, 'relation': {'slope': 7.0, 'intercept': 1.0}}
+    for content, want in ((other, 7.0), ({**other, 'parameters': 'others'}, slope), ({}, slope)):
         path.write_text(json.dumps(content))
-        assert Predictor.load(workdir).calibration.slope == slope
-        assert json.loads(path.read_text())['slope'] == slope
+        assert Predictor.load(workdir).calibrations.relation.slope == want
+        assert json.loads(path.read_text())['relation']['slope'] == want
 
 
 def test_calibrated_against_filtered_corruptions(predictor, scores, facts):
     """Valid triples and as many false ones: the mean probability of each is on the right side."""
     valid = predictor.run.graph.valid
-    probability = predictor.calibration.probability(scores)
+    probability = predictor.calibrations.entity.probability(scores)
     assert probability[tuple(valid.T)].mean() > 0.5 > probability[~facts].mean()
+
+
+def test_answers_have_the_probability_of_their_kind(predictor):
+    for answers, curve in (
+        (predictor.heads(0, 1, 5), predictor.calibrations.entity),
+        (predictor.tails(1, 0, 5), predictor.calibrations.entity),
+        (predictor.relations(0, 1, 5), predictor.calibrations.relation),
+    ):
+        np.testing.assert_array_equal(answers.probabilities, curve.probability(answers.scores))
+
+
+def test_the_curve_of_relations_is_fitted_to_false_relations(predictor, scores, facts):
+    valid = predictor.run.graph.valid
+    false, exists = corrupt_relation(valid, predictor.run.known, seed=0)
+    want = fit(scores[tuple(valid.T)], scores[tuple(false[exists].T)])
+    found = predictor.calibrations.relation
+    assert (found.slope, found.intercept) == pytest.approx((want.slope, want.intercept), rel=1e-3)
+    assert not facts[tuple(false[exists].T)].any()
 
 
 def test_a_workdir_that_cannot_be_written_costs_the_keeping_alone(workdir, monkeypatch, caplog):
@@ -163,8 +181,8 @@ def test_a_workdir_that_cannot_be_written_costs_the_keeping_alone(workdir, monke
         raise InputError(f'{path}: cannot be written')
 
     (workdir / 'calibration.json').unlink(missing_ok=True)
-    monkeypatch.setattr('mans_jax.prediction.predictor.write_json', refuse)
-    assert Predictor.load(workdir).calibration.slope > 0
+    monkeypatch.setattr('mans_jax.prediction.kept_calibration.write_json', refuse)
+    assert Predictor.load(workdir).calibrations.entity.slope > 0
     assert f'the calibration is not kept: {workdir}/calibration.json: cannot be written' in caplog.text
 
 
