@@ -128,6 +128,7 @@ def view_of(model: MultiModalEmbedding, params: dict, frozen: dict, progress: Fl
         pair_scores_fn=applied(model.score_pairs),
         entity_vectors_fn=applied(lambda module, entities: module.embed(entities).vectors),
         relation_vectors_fn=applied(model.relations),
+        query_vectors_fn=applied(lambda module, *query: module.query(*query).vectors),
     )
 
 
@@ -172,7 +173,8 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
 
         def loss_fn(params):
             variables = {PARAMS: params, FROZEN: data.frozen}
-            return loss_of(*model.apply(variables, positives, corruption, method=model.score_batch), corruption.weight)
+            scores = model.apply(variables, positives, corruption, method=model.score_batch)
+            return loss_of(*scores, corruption.weight, corruption.margin_scale)
 
         loss, gradients = jax.value_and_grad(loss_fn)(state.params)
         return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(corruption.virtual())}
