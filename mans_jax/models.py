@@ -30,6 +30,9 @@ no triple would train the vector.
 CANDIDATES_PER_BLOCK = 512
 """How many candidates are scored together: their columns at D=128 and M=2 then stay in a core's own cache."""
 
+POSITIVES_PER_BLOCK = 32
+"""Of how many positives the negatives are scored together where no gradient is taken, for the same reason."""
+
 
 class Candidates(NamedTuple):
     """All entities in blocks of C columns, the last block padded with absent ones.
@@ -129,16 +132,24 @@ class MultiModalEmbedding(nn.Module):
         Returns:
             (positive float[B], negative float[B, K]).
         """
-        queries, candidates, positive_query, tail = self._compose(positives, corruption)
+        queries, candidates, positive_query, tail = self._compose(positives, corruption, self.embed)
         return (
             fusion.all_pairs(self.score, positive_query, tail),
             fusion.all_pairs(self.score, queries, candidates),
         )
 
     def score_negatives(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K']:
-        """The plausibility of the negatives alone."""
-        queries, candidates, _, _ = self._compose(positives, corruption)
-        return fusion.all_pairs(self.score, queries, candidates)
+        """The plausibility of the negatives alone, a few positives at a time: no array of B x K x M x D is made."""
+        embed = self.embed
+        if corruption.entity.size > self.num_entities:
+            embed = self.embed(jnp.arange(self.num_entities)).__getitem__
+
+        def score(batch):
+            queries, candidates, _, _ = self._compose(*batch, embed)
+            return fusion.all_pairs(self.score, queries, candidates)
+
+        one_by_one = jax.tree.map(lambda x: x[:, None], (positives, corruption))
+        return jax.lax.map(score, one_by_one, batch_size=POSITIVES_PER_BLOCK)[:, 0]
 
     def candidates(self) -> 'Candidates':
         """All entities, embedded and laid out for `score_candidates`."""
@@ -155,25 +166,19 @@ class MultiModalEmbedding(nn.Module):
             queries: Queries of int32[Q].
             candidates: from `candidates`.
         """
-        views = self.query(*queries)
-
-        def score_block(block):
-            return fusion.all_pairs_with_all(self.score, views, block.columns, block.present)
-
-        scores = jax.lax.map(score_block, candidates)
-        return jnp.moveaxis(scores, 0, 1).reshape(queries.kept.shape[0], -1)[:, : self.num_entities]
+        return score_blocks(self.score, self.query(*queries), candidates)[:, : self.num_entities]
 
     def score_pairs(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K M M']:
         """The negatives' plausibility by pair of modalities: of the kept entity, then of the other one."""
-        queries, candidates, _, _ = self._compose(positives, corruption)
+        queries, candidates, _, _ = self._compose(positives, corruption, self.embed)
         return fusion.pair_scores(self.score, queries, candidates)
 
-    def _compose(self, positives, corruption):
-        """Embeds head, tail and intruder once; mixes intruder and original; makes the queries of both sides."""
+    def _compose(self, positives, corruption, embed):
+        """Has head, tail and intruder embedded once; mixes intruder and original; makes the queries of both sides."""
         batch_size, num_negatives = corruption.entity.shape
         # One gather and one projection for all of them; what `score_pairs` and `score_batch` of one step have in
         # common is merged by the compiler, so an adaptive sampler embeds nothing of its own.
-        views = self.embed(jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)]))
+        views = embed(jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)]))
         head, tail = views[:batch_size], views[batch_size : 2 * batch_size]
         intruder = jax.tree.map(lambda x: x[2 * batch_size :].reshape(batch_size, num_negatives, *x.shape[1:]), views)
         relation = self.relations(positives.relation)
@@ -183,10 +188,36 @@ class MultiModalEmbedding(nn.Module):
         at_tail = (corruption.side == TAIL)[..., None]
         queries = fusion.mix(at_tail, tail_query[:, None], head_query[:, None])
         original = fusion.mix(at_tail, tail[:, None], head[:, None])
+        if corruption.vectors is not None:
+            intruder = self._with_vectors(intruder, original, corruption.vectors)
         return queries, fusion.mix(corruption.replaced, intruder, original), tail_query, tail
+
+    def _with_vectors(self, intruder, original, vectors):
+        """The intruders, the last of them with vectors of their own, seen through what the original has."""
+        number = vectors.shape[1]
+        return Views(
+            jnp.concatenate([intruder.vectors[:, :-number], self._scaled(vectors)], axis=1),
+            jnp.concatenate([intruder.present[:, :-number], original.present[:, -number:]], axis=1),
+        )
 
     def _scaled(self, vectors):
         return scoring.unit(vectors) if self.normalize else vectors
+
+
+def score_blocks(score: scoring.ScoreFunction, queries: Views, candidates: Candidates) -> Float[Array, 'Q candidates']:
+    """The plausibility of every candidate, the padding too, as the answer of every query.
+
+    Args:
+        score: the score function.
+        queries: Views[Q, M, D], from `fusion.query`.
+        candidates: blocks of C columns.
+    """
+
+    def score_block(block):
+        return fusion.all_pairs_with_all(score, queries, block.columns, block.present)
+
+    scores = jax.lax.map(score_block, candidates)
+    return jnp.moveaxis(scores, 0, 1).reshape(queries.present.shape[0], -1)
 
 
 def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT) -> dict:

@@ -13,10 +13,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
 from mans_jax import sampling
-from mans_jax.errors import InputError, check_name
+from mans_jax.data import concepts as concept_file
+from mans_jax.data import negatives as negatives_file
+from mans_jax.errors import InputError, NotServable, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.sampling import Sampler
+from mans_jax.sampling import Sampler, structure
 from mans_jax.sampling.mans import COUNT
+from mans_jax.sampling.sides import BERNOULLI
 
 _WHERE = 'config.sampler'
 
@@ -31,6 +34,7 @@ class Inputs:
         replace: bool[M], the modalities that a virtual negative takes from the intruder.
         num_negatives: K of a sampler whose text names none.
         dim: D.
+        relation_width: W, the width of a relation's vector.
     """
 
     known: KnownTriples
@@ -38,6 +42,7 @@ class Inputs:
     replace: Bool[Array, 'M']
     num_negatives: int
     dim: int
+    relation_width: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +53,13 @@ class Family:
         make: `(inputs, inner samplers, tables, **options) -> Sampler`; traced, and raises ValueError for options that
             make no sense.
         options: every option with its default; a value must be of the default's type. None stands for the K of the
-            config.
+            config; a type for an option that may be left out, which is then None.
         num_inner: how many samplers it wraps: the fewest and the most.
         build: `(graph, **options) -> tables`, a pytree of arrays counted on the host.
     """
 
     make: Callable[..., Sampler]
-    options: Mapping[str, bool | int | float | str | None] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, bool | int | float | str | type | None] = dataclasses.field(default_factory=dict)
     num_inner: tuple[int, int] = (0, 0)
     build: Callable[..., PyTree] = lambda graph, **options: ()
 
@@ -75,7 +80,9 @@ class SamplerText:
 
     def all_options(self) -> dict:
         """Every option of the family, with the default of those that are not given."""
-        return {**FAMILIES[self.name].options, **self.options}
+        defaults = FAMILIES[self.name].options
+        given = {name: None if isinstance(default, type) else default for name, default in defaults.items()}
+        return {**given, **self.options}
 
     def exchanges_modalities(self) -> bool:
         """Whether it or a sampler inside it makes virtual negatives."""
@@ -85,13 +92,55 @@ class SamplerText:
 _K = {'num_negatives': None}
 
 
-def _leaf(draw):
+def _leaf(draw, **options):
     """The family of a sampler that needs nothing but the known triples."""
 
-    def make(inputs, inner, tables, num_negatives):
-        return draw(inputs.known, _count(inputs, num_negatives))
+    def make(inputs, inner, tables, num_negatives, **options):
+        return draw(inputs.known, _count(inputs, num_negatives), **options)
 
-    return Family(make, _K)
+    return Family(make, {**_K, **options})
+
+
+def _tabled(draw, count, **own):
+    """The family of a sampler with tables: count(graph, known triples, its own options) makes them."""
+
+    def build(graph, *, num_negatives, sides, **own):
+        sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
+        return count(graph, KnownTriples.build(graph.train, **sizes), **own)
+
+    def make(inputs, inner, tables, *, num_negatives, sides, **own):
+        return draw(inputs.known, tables, _count(inputs, num_negatives), sides=sides)
+
+    return Family(make, {**_K, 'sides': BERNOULLI, **own}, build=build)
+
+
+def _around(graph, known, variant, hops, walks):
+    if variant not in structure.VARIANTS:
+        raise ValueError(f'variant must be {" or ".join(map(repr, structure.VARIANTS))}, not {variant!r}')
+    return (
+        sampling.neighbourhoods(known, hops) if variant == structure.EXACT else sampling.walk_ends(known, hops, walks)
+    )
+
+
+def _by_concept(graph, known, concepts):
+    if not concepts:
+        raise ValueError('say where the concepts are, concepts=\'FILE.tsv\', a file of lines "entity<TAB>concept"')
+    return sampling.concept_pools(known, *concept_file.read(concepts, graph.entities))
+
+
+def _from_file(graph, known, negatives, keys):
+    if not negatives:
+        raise ValueError("say where the negatives are, negatives='FILE.tsv', as in data/negatives.py")
+    return sampling.Supplied.build(known, *negatives_file.read(negatives, graph, keys))
+
+
+def _combination(combine, **options):
+    """The family of a sampler of `sampling.combine` that is made of any number of samplers."""
+
+    def make(inputs, inner, tables, **options):
+        return combine(inner, **options)
+
+    return Family(make, options, num_inner=(2, 16))
 
 
 def _strategy(wrap, **options):
@@ -103,9 +152,49 @@ def _strategy(wrap, **options):
     return Family(make, options, num_inner=(1, 1))
 
 
+def _learning(draw, **options):
+    """The family of a sampler that learns: draw(inputs, K, **options)."""
+
+    def make(inputs, inner, tables, num_negatives, **options):
+        return draw(inputs, _count(inputs, num_negatives), **options)
+
+    return Family(make, {**_K, **options})
+
+
+def _kbgan(inputs, num_negatives, **options):
+    return sampling.kbgan(inputs.known, num_negatives, dim=inputs.dim, **options)
+
+
+def _mmrns(inputs, num_negatives, **options):
+    sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim, 'relation_width': inputs.relation_width}
+    return sampling.mmrns(inputs.known, num_negatives, **sizes, present=inputs.present, **options)
+
+
+def _dhns(inputs, inner, tables, **options):
+    sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim}
+    return sampling.dhns(*inner, **sizes, present=inputs.present, **options)
+
+
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
+    'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30, sides=BERNOULLI),
+    'kbgan': _learning(_kbgan, generator='distmult', candidates=20, learning_rate=1e-3, sides=BERNOULLI),
+    'dhns': Family(_dhns, {'steps': 50, 'weight': 0.01, 'learning_rate': 2e-3}, num_inner=(1, 1)),
+    'mmrns': _learning(_mmrns, candidates=1500, temperature=10.0, learning_rate=1e-4),
+    'relation_typed': _tabled(sampling.relation_typed, lambda graph, known: sampling.relation_pools(known)),
+    'degree_weighted': _tabled(
+        sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75
+    ),
+    'sans': _tabled(sampling.sans, _around, variant=structure.EXACT, hops=3, walks=1000),
+    'cans': _tabled(sampling.cans, _by_concept, concepts=''),
+    'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
+    'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
+    'eans': _leaf(sampling.eans, every=1000, clusters=100, spread=290.0, sides=BERNOULLI),
+    'from_file': _tabled(sampling.supplied, _from_file, negatives='', keys=negatives_file.LABEL),
+    'mixture': _combination(sampling.mixture, share=0.5, share_end=float),
+    'concatenate': _combination(sampling.concatenate),
+    'fallback': Family(lambda inputs, inner, tables: sampling.fallback(*inner, inputs.known), num_inner=(2, 2)),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),
@@ -142,9 +231,15 @@ def build_tables(text: SamplerText, graph: KnowledgeGraph) -> PyTree:
     """What the sampler and those inside it look up, as a pytree of arrays.
 
     Raises:
-        InputError: the graph cannot serve one of them.
+        NotServable: the graph cannot serve one of them.
+        InputError: an option has a value that makes no sense.
     """
-    own = FAMILIES[text.name].build(graph, **text.all_options())
+    try:
+        own = FAMILIES[text.name].build(graph, **text.all_options())
+    except InputError as error:
+        raise NotServable(str(error)) from None
+    except ValueError as error:
+        raise InputError(f'{_WHERE}: {text.name}: {error}') from None
     return own, tuple(build_tables(inner, graph) for inner in text.inner)
 
 
@@ -194,7 +289,8 @@ def _option(name, keyword, text):
         value = ast.literal_eval(keyword.value)
     except (ValueError, TypeError):
         raise _unreadable(text, ast.get_source_segment(text.strip(), keyword.value) or text) from None
-    want = int if options[keyword.arg] is None else type(options[keyword.arg])
+    default = options[keyword.arg]
+    want = default if isinstance(default, type) else int if default is None else type(default)
     is_a_count = keyword.arg in _K and type(value) is int and value < 1
     if want is float and type(value) is int:
         value = float(value)

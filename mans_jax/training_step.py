@@ -18,6 +18,7 @@ from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variable
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
+from mans_jax.scoring import SCORES
 
 
 class TrainState(train_state.TrainState):
@@ -55,7 +56,8 @@ def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
     """What the training of a config reads of a graph, on the device.
 
     Raises:
-        InputError: the graph cannot serve the config's sampler.
+        NotServable: the graph cannot serve the config's sampler.
+        InputError: an option of it has a value that makes no sense.
     """
     sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
     return TrainingData(
@@ -80,8 +82,26 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
         replace=modalities_to_replace(present.shape[1]),
         num_negatives=config.num_negatives,
         dim=config.dim,
+        relation_width=SCORES[config.score].relation_width(config.dim),
     )
     return make_sampler(config.sampler_text(), inputs, data.tables)
+
+
+def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData) -> None:
+    """Lets the sampler draw for a batch, in shapes alone: nothing is compiled.
+
+    Raises:
+        ValueError: an option of it has a value that makes no sense, or it cannot serve this model and batch.
+    """
+    sampler = sampler_of(config, data)
+
+    def draw(key):
+        params_key, state_key, sample_key = jax.random.split(key, 3)
+        positives = jax.tree.map(lambda ids: ids[: config.batch_size], data.triples)
+        view = view_of(model, init_params(model, params_key), data.frozen, jnp.float32(0))
+        return sampler.sample(sampler.init(state_key), sample_key, positives, view)
+
+    jax.eval_shape(draw, jax.random.key(0))
 
 
 def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -> TrainState:
@@ -115,6 +135,7 @@ def view_of(model: MultiModalEmbedding, params: dict, frozen: dict, progress: Fl
         pair_scores_fn=applied(model.score_pairs),
         entity_vectors_fn=applied(lambda module, entities: module.embed(entities).vectors),
         relation_vectors_fn=applied(model.relations),
+        query_vectors_fn=applied(lambda module, *query: module.query(*query).vectors),
     )
 
 
@@ -159,7 +180,8 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
 
         def loss_fn(params):
             variables = {PARAMS: params, FROZEN: data.frozen}
-            return loss_of(*model.apply(variables, positives, corruption, method=model.score_batch), corruption.weight)
+            scores = model.apply(variables, positives, corruption, method=model.score_batch)
+            return loss_of(*scores, corruption.weight, corruption.margin_scale)
 
         loss, gradients = jax.value_and_grad(loss_fn)(state.params)
         return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(corruption.virtual())}

@@ -7,10 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mans_jax import models, scoring
+from mans_jax import fusion, models, scoring
 from mans_jax.config import Config
 from mans_jax.graph import HEAD, TAIL, Triple
-from mans_jax.models import CANDIDATES_PER_BLOCK, FROZEN, PARAMS, frozen_variables, init_params, model_for
+from mans_jax.models import (
+    CANDIDATES_PER_BLOCK,
+    FROZEN,
+    PARAMS,
+    POSITIVES_PER_BLOCK,
+    frozen_variables,
+    init_params,
+    model_for,
+)
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
 from mans_jax.scoring import SCORES
@@ -56,9 +64,12 @@ def test_scores_of_a_batch(graph, name, normalize):
         batches = [score(model.score_batch, positives, c) for c in (normal, virtual)]
         pairs = [score(model.score_pairs, positives, c) for c in (normal, virtual)]
         triples = [score(model.score_triples, t) for t in (positives, normal.apply(positives))]
-        return batches, pairs, triples
+        alone = [score(model.score_negatives, positives, c) for c in (normal, virtual)]
+        return batches, pairs, triples, alone
 
-    batches, pairs, (of_positives, of_negatives) = jax.jit(every_way)(variables)
+    batches, pairs, (of_positives, of_negatives), alone = jax.jit(every_way)(variables)
+    for (_, negative), the_same in zip(batches, alone, strict=True):
+        np.testing.assert_allclose(negative, the_same, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(batches[0][0], of_positives, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(batches[1][0], of_positives, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(batches[0][1], of_negatives, rtol=1e-5, atol=1e-5)
@@ -66,6 +77,50 @@ def test_scores_of_a_batch(graph, name, normalize):
         np.testing.assert_allclose(np.sum(pair, axis=(-2, -1)), negative, rtol=1e-5, atol=1e-5)
     changed = ~np.asarray(virtual.replaced).all(-1)
     assert np.mean(np.abs(batches[0][1] - batches[1][1])[changed] > 1e-4) > 0.5
+
+
+@pytest.mark.parametrize('num_negatives', [1, 20])
+def test_negatives_alone_are_scored_a_block_of_positives_at_a_time(graph, num_negatives):
+    """As many positives as are no multiple of a block; with many negatives, every entity is embedded once."""
+    model, variables = model_and_variables(graph, 'transe_l1')
+    positives = Triple.from_rows(jnp.asarray(graph.train[: POSITIVES_PER_BLOCK + 9]))
+    normal = random_corruption(graph, POSITIVES_PER_BLOCK + 9, num_negatives)
+    assert (normal.entity.size > graph.num_entities) == (num_negatives == 20)
+
+    def both(variables):
+        batch = model.apply(variables, positives, normal, method=model.score_batch)
+        return batch[1], model.apply(variables, positives, normal, method=model.score_negatives)
+
+    np.testing.assert_allclose(*jax.jit(both)(variables), rtol=1e-5, atol=1e-5)
+
+
+@every_score
+@pytest.mark.parametrize('normalize', [True, False])
+def test_a_negative_with_vectors_of_its_own_is_scored_by_them(graph, name, normalize):
+    """The last two of four, as if there were an entity that looks so and has what the replaced one has."""
+    model, variables = model_and_variables(graph, name, normalize)
+    positives, corruption = Triple.from_rows(jnp.asarray(graph.train[:9])), random_corruption(graph, 9, 4)
+    vectors = jnp.asarray(np.random.default_rng(2).normal(size=(9, 2, 3, DIM)), jnp.float32)
+
+    def score(variables, vectors):
+        with_vectors = corruption.replace(vectors=vectors)
+        ends = [model.apply(variables, ids, method=model.embed) for ids in (positives.head, positives.tail)]
+        relations = model.apply(variables, positives.relation, method=model.relations)
+        methods = model.score_batch, model.score_negatives, model.score_pairs
+        return ends, relations, [model.apply(variables, positives, with_vectors, method=m) for m in methods]
+
+    (head, tail), relations, (batch, alone, pairs) = jax.jit(score)(variables, vectors)
+    plain = model.apply(variables, positives, corruption, method=model.score_negatives)
+    np.testing.assert_allclose(batch[1], alone, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.sum(pairs, axis=(-2, -1)), alone, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(alone[:, :2], plain[:, :2], rtol=1e-5, atol=1e-5)
+    for b, g in np.ndindex(9, 2):
+        at_tail = int(corruption.side[b, 2 + g]) == TAIL
+        kept, replaced = (head[b], tail[b]) if at_tail else (tail[b], head[b])
+        looks = scoring.unit(vectors[b, g]) if normalize else vectors[b, g]
+        query = fusion.query(SCORES[name], kept, relations[b], jnp.float32(1 if at_tail else -1))
+        want = fusion.all_pairs(SCORES[name], query, fusion.Views(looks, replaced.present))
+        np.testing.assert_allclose(alone[b, 2 + g], want, rtol=1e-4, atol=1e-4)
 
 
 def test_a_virtual_negative_is_an_entity_put_together_from_two(graph):

@@ -52,3 +52,16 @@ def import_for_comparison(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         library = (error.name or name).partition('.')[0]
         raise InputError(f"{library} is needed for this: pip install '.[compare]'") from None
+
+
+def import_for_export(name: str) -> ModuleType:
+    """Imports a library, or the module of one, that an export is written with.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        library = (error.name or name).partition('.')[0].replace('PIL', 'pillow')
+        raise InputError(f"{library} is needed for this export: pip install '.[export]'") from None
