@@ -17,7 +17,12 @@ import mans_jax  # noqa: E402  (it is found by the line above)
 project = 'mans_jax'
 version = release = mans_jax.__version__
 
-extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.viewcode']
+extensions = [
+    'myst_nb',
+    'sphinx.ext.autodoc',
+    'sphinx.ext.napoleon',
+    'sphinx.ext.viewcode',
+]
 exclude_patterns = ['_build']
 html_theme = 'furo'
 html_title = f'mans_jax {version}'
@@ -40,7 +45,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 300
 nb_merge_streams = True
 
-# Shapes and types of arguments stand in the signatures; what they mean, in the docstrings.
+# Shapes and types of arguments stand in the signatures; what they mean, in docstrings.
 autodoc_member_order = 'bysource'
 autodoc_default_options = {'members': True, 'ignore-module-all': True}
 autodoc_preserve_defaults = True
@@ -51,19 +56,21 @@ toc_object_entries_show_parents = 'hide'
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_custom_sections = [('Attributes', 'params_style')]
-# `name` in a docstring leads to what is called so, where that is ours. A full name of ours that leads nowhere is an
-# error; names of others are not looked up, which would need the network.
+# `name` in a docstring leads to what is called so, where that is ours. A full name of
+# ours that leads nowhere is an error; names of others would need the network.
 default_role = 'py:obj'
 nitpicky = True
 nitpick_ignore_regex = [(r'py:.*', r'(?!mans_jax\.).*')]
 
-_OF_OTHERS = re.compile(r'\b(?:jax\.)?(?:jaxlib\._jax|jaxtyping|collections\.abc|typing|numpy)\.')
+_OF_OTHERS = re.compile(
+    r'\b(?:jax\.)?(?:jaxlib\._jax|jaxtyping|collections\.abc|typing|numpy)\.'
+)
 _NO_CODE = re.compile(r'<function .*?<lambda>>|<[a-z][^<>]*>')
 _LONGEST_VALUE = 60
 
 
 class ShortValues(SphinxTransform):
-    """Takes the values of constants away where they are long, as those of tables of functions."""
+    """Takes long values of constants away, as those of tables of functions."""
 
     default_priority = 400
 
@@ -76,7 +83,7 @@ class ShortValues(SphinxTransform):
 
 
 class Dashes(SphinxTransform):
-    """A dash between an argument and what it means; elsewhere two hyphens are those of a flag."""
+    """A dash between an argument and what it means, which smart quotes would make."""
 
     default_priority = 400
 
@@ -88,7 +95,7 @@ class Dashes(SphinxTransform):
 
 
 class LinksToModules(SphinxTransform):
-    """Leads a link to a file of the package to its place in the API, instead of offering the file for download."""
+    """Leads a link to a file of the package to its place in the API."""
 
     default_priority = 5
 
@@ -99,24 +106,36 @@ class LinksToModules(SphinxTransform):
             if 'mans_jax' in path.parts and path.suffix == '.py':
                 parts = path.with_suffix('').parts[path.parts.index('mans_jax') :]
                 name = '.'.join(parts).removesuffix('.__init__')
-                where = {'refdoc': self.env.docname, 'refdomain': 'py', 'reftype': 'mod', 'reftarget': name}
-                found = addnodes.pending_xref('', *link.children, refexplicit=True, **where)
+                where = {
+                    'refdoc': self.env.docname,
+                    'refdomain': 'py',
+                    'reftype': 'mod',
+                    'reftarget': name,
+                }
+                found = addnodes.pending_xref(
+                    '', *link.children, refexplicit=True, **where
+                )
                 link.replace_self(found)
 
 
 def _shorten_signature(app, what, name, obj, options, signature, returns):
-    """Names of others without their modules, as in the source: `Float[Array, 'B K']`; dots for what is no code."""
-    return tuple(text and _NO_CODE.sub('...', _OF_OTHERS.sub('', text)) for text in (signature, returns))
+    """Names of others as in the source, `Float[Array, 'B K']`; dots for no code."""
+    return tuple(
+        text and _NO_CODE.sub('...', _OF_OTHERS.sub('', text))
+        for text in (signature, returns)
+    )
 
 
 def _says_nothing(app, what, name, obj, skip, options):
-    """Fields of named tuples stand in the docstring of their class, and `replace` is in every dataclass of Flax."""
+    """Fields stand in the docstring of their class; every dataclass has `replace`."""
     is_field = type(obj).__name__ == '_tuplegetter'
-    return True if is_field or getattr(obj, '__module__', None) == 'flax.struct' else skip
+    return (
+        True if is_field or getattr(obj, '__module__', None) == 'flax.struct' else skip
+    )
 
 
 def _flags_of_commands():
-    """Imports the command lines one after the other, since their flags may have the same names: module to its flags."""
+    """Module to flags; imported one by one, since flags may have the same names."""
     from absl import flags
 
     # Those of absl itself are defined once, here.
@@ -127,7 +146,9 @@ def _flags_of_commands():
             before = set(flags.FLAGS)
             module = importlib.import_module(f'mans_jax.{path.stem}')
             getattr(module, 'define_flags', lambda: None)()
-            found[module.__name__] = [flags.FLAGS[name] for name in flags.FLAGS if name not in before]
+            found[module.__name__] = [
+                flags.FLAGS[name] for name in flags.FLAGS if name not in before
+            ]
             for flag in found[module.__name__]:
                 delattr(flags.FLAGS, flag.name)
     return found
@@ -138,7 +159,9 @@ def _describe_flags(flags):
     for flag in flags:
         default = flag.default_as_str if flag.default else None
         default = f' By default {default.strip(chr(39))}.' if default else ''
-        said = flag.help.removesuffix(';\n    repeat this option to specify a list of values')
+        said = flag.help.removesuffix(
+            ';\n    repeat this option to specify a list of values'
+        )
         yield f'- ``--{flag.name}``: {said}{default}'.replace('|', '\\|')
 
 
@@ -147,14 +170,20 @@ def setup(app):
     flags, plain = _flags_of_commands(), {}
 
     def before_napoleon(app, what, name, obj, options, lines):
-        # Formulas hold bars and stars that are no markup, and a letter with a full stop is no item of a list.
+        # Formulas hold bars and stars that are no markup, and a letter with a full stop
+        # is no item of a list.
         outside_of_code = re.compile(r'`[^`]*`|[|]|[*][*]')
-        lines[:] = [outside_of_code.sub(lambda m: m[0] if m[0][0] == '`' else f'\\{m[0]}', line) for line in lines]
-        lines[:] = [re.sub(r'^(\s*(?:\w+: )?)([A-Z]\.)', r'\1\\\2', line) for line in lines]
+        lines[:] = [
+            outside_of_code.sub(lambda m: m[0] if m[0][0] == '`' else f'\\{m[0]}', line)
+            for line in lines
+        ]
+        lines[:] = [
+            re.sub(r'^(\s*(?:\w+: )?)([A-Z]\.)', r'\1\\\2', line) for line in lines
+        ]
         plain[name] = list(lines)
 
     def after_napoleon(app, what, name, obj, options, lines):
-        # It takes what stands before a colon in the docstring of a constant for its type.
+        # It takes what stands before a colon in a constant's docstring for its type.
         if what in ('attribute', 'data'):
             lines[:] = plain[name]
         if what == 'module' and name in flags:

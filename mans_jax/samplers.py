@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, PyTree
 from mans_jax import sampling
 from mans_jax.data import concepts as concept_file
 from mans_jax.data import negatives as negatives_file
-from mans_jax.errors import InputError, check_name
+from mans_jax.errors import InputError, NotServable, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.sampling import Sampler, structure
 from mans_jax.sampling.mans import COUNT
@@ -231,12 +231,13 @@ def build_tables(text: SamplerText, graph: KnowledgeGraph) -> PyTree:
     """What the sampler and those inside it look up, as a pytree of arrays.
 
     Raises:
-        InputError: the graph cannot serve one of them, or an option has a value that makes no sense.
+        NotServable: the graph cannot serve one of them.
+        InputError: an option has a value that makes no sense.
     """
     try:
         own = FAMILIES[text.name].build(graph, **text.all_options())
-    except InputError:
-        raise
+    except InputError as error:
+        raise NotServable(str(error)) from None
     except ValueError as error:
         raise InputError(f'{_WHERE}: {text.name}: {error}') from None
     return own, tuple(build_tables(inner, graph) for inner in text.inner)

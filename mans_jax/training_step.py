@@ -1,7 +1,7 @@
 """One training step, and the loop of steps that runs on the device without the host."""
 
+import functools
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -57,7 +57,8 @@ def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
     """What the training of a config reads of a graph, on the device.
 
     Raises:
-        InputError: the graph cannot serve the config's sampler.
+        NotServable: the graph cannot serve the config's sampler.
+        InputError: an option of it has a value that makes no sense.
     """
     sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
     return TrainingData(
@@ -110,10 +111,16 @@ def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -
     return TrainState.create(
         apply_fn=model.apply,
         params=init_params(model, keys.params),
-        tx=OPTIMIZERS[config.optimizer](config.learning_rate),
+        tx=_optimizer(config.optimizer, config.learning_rate),
         sampler_state=sampler_of(config, data).init(keys.sampler),
         totals={name: jnp.zeros(()) for name in ('loss', 'virtual_share')},
     ).replace(step=jnp.zeros((), jnp.int32))
+
+
+@functools.cache
+def _optimizer(name, learning_rate):
+    """One for all states: functions that do the same are others to JAX where they are made anew."""
+    return OPTIMIZERS[name](learning_rate)
 
 
 def view_of(model: MultiModalEmbedding, params: dict, frozen: dict, progress: Float[Array, '']) -> View:
@@ -197,7 +204,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found)
         return state.apply_gradients(grads=gradients, sampler_state=sampler_state, totals=totals)
 
-    @partial(jax.jit, donate_argnums=0)
+    @functools.partial(jax.jit, donate_argnums=0)
     def train_steps(state: TrainState, data: TrainingData, num_steps) -> TrainState:
         sampler, order = sampler_of(config, data), shuffle(state, data)
         # A loop with a traced bound, unlike a scan, is one program for a whole epoch and for a part of one.

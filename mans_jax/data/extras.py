@@ -1,4 +1,4 @@
-"""Libraries that only some file formats, or features from raw material, need."""
+"""Libraries that only some file formats, features from raw material, or comparisons need."""
 
 import importlib
 from pathlib import Path
@@ -39,6 +39,19 @@ def import_for_features(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         library = (error.name or name).partition('.')[0]
         raise InputError(f"{library} is needed for this: pip install '.[features]'") from None
+
+
+def import_for_comparison(name: str) -> ModuleType:
+    """Imports a library, or the module of one, that searches hyperparameters or draws a comparison.
+
+    Raises:
+        InputError: it, or a library that it needs, is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        library = (error.name or name).partition('.')[0]
+        raise InputError(f"{library} is needed for this: pip install '.[compare]'") from None
 
 
 def import_for_export(name: str) -> ModuleType:
