@@ -76,7 +76,7 @@ def write_text(path: Path, text: str) -> None:
     """
     temporary = path.with_name(path.name + '.partial')
     try:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding='utf-8')
         temporary.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error

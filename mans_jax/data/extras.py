@@ -34,8 +34,21 @@ def import_for_features(name: str) -> ModuleType:
     Raises:
         InputError: it, or a library that it needs, is not installed.
     """
+    return _import_of_extra(name, 'features')
+
+
+def import_for_report(name: str) -> ModuleType:
+    """Imports a library, or the module of one, that makes the page of a run.
+
+    Raises:
+        InputError: it, or a library that it needs, is not installed.
+    """
+    return _import_of_extra(name, 'report')
+
+
+def _import_of_extra(name, extra):
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         library = (error.name or name).partition('.')[0]
-        raise InputError(f"{library} is needed for this: pip install '.[features]'") from None
+        raise InputError(f"{library} is needed for this: pip install '.[{extra}]'") from None
