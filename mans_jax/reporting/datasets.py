@@ -164,7 +164,8 @@ def _colouring(colouring, names):
     else:
         title, css = names.relations[colouring.relation], 'class{}'
         texts = [names.entities[entity] for entity in colouring.labels]
-    kinds = [(i, text, css.format(i)) for i, text in enumerate(texts)]
+    order = range(len(texts)) if colouring.relation is None else np.argsort(texts, kind='stable').tolist()
+    kinds = [(i, texts[i], css.format(place)) for place, i in enumerate(order)]
     kinds += [(OTHER, 'another', 'other'), (NONE, 'none', 'none')]
     kinds = [kind for kind in kinds if np.any(colouring.classes == kind[0])]
     place = {kind[0]: i for i, kind in enumerate(kinds)}

@@ -79,9 +79,10 @@ def _thumbnail(image) -> str:
 
 
 def _digit(pixels) -> str:
-    """8 x 8 pixels in [0, 1], ink on white."""
-    ink = np.round(255 * (1 - pixels)).astype(np.uint8).reshape(8, 8)
-    return _address(import_for_report('PIL.Image').fromarray(ink), 'png', optimize=True)
+    """8 x 8 pixels in [0, 1] as black ink on nothing."""
+    ink = np.zeros((8, 8, 2), np.uint8)
+    ink[..., 1] = np.round(255 * pixels).reshape(8, 8)
+    return _address(import_for_report('PIL.Image').fromarray(ink, 'LA'), 'png', optimize=True)
 
 
 def _address(image, form, **options) -> str:

@@ -121,11 +121,6 @@ def _curve(runs, points=False):
             *marked,
             {
                 'transform': [{'filter': 'datum.epoch === near'}],
-                'mark': {'type': 'rule', 'strokeWidth': 1, 'opacity': 0.5},
-                'encoding': {'y': {'value': 0}, 'y2': {'value': 'height'}, 'color': {'value': 'var(--muted)'}},
-            },
-            {
-                'transform': [{'filter': 'datum.epoch === near'}],
                 'mark': {
                     'type': 'point',
                     'filled': True,
@@ -141,6 +136,9 @@ def _curve(runs, points=False):
 
 _INTERVAL_TOOLTIP = _tooltip(label='name', run='run', text='value', interval='95 % interval', count=('count', ',d'))
 
+_OF_RUNS = {'filter': 'datum.graph === graph && indexof(shown, datum.run) >= 0'}
+_OF_METRIC = {'filter': 'datum.metric === metric && isValid(datum.value)'}
+
 _INTERVAL_TEXTS = [
     {'calculate': f"{_SHARES} ? format(datum.{value}, '.1%') : format(datum.{value}, ',.4~r')", 'as': name}
     for value, name in (('value', 'text'), ('low', 'lowest'), ('high', 'highest'))
@@ -155,11 +153,7 @@ def _parts(runs):
         'height': {'step': max(30, 14 * len(runs))} if not offset else {'step': 15, 'for': 'offset'},
         'data': {'name': 'rows'},
         'params': [_param('metric', 'mrr'), _param('shown', list(runs)), _param('graph', 0)],
-        'transform': [
-            {'filter': 'datum.metric === metric && datum.graph === graph && indexof(shown, datum.run) >= 0'},
-            {'filter': 'isValid(datum.value)'},
-            *_INTERVAL_TEXTS,
-        ],
+        'transform': [_OF_RUNS, _OF_METRIC, *_INTERVAL_TEXTS],
         'encoding': {
             'y': {
                 'field': 'label',
@@ -207,8 +201,9 @@ def _groups(runs, step):
             _param('order', 'count'),
         ],
         'transform': [
-            {'filter': 'datum.metric === metric && datum.graph === graph && indexof(shown, datum.run) >= 0'},
-            {'filter': 'datum.kind === kind && isValid(datum.value)'},
+            _OF_RUNS,
+            _OF_METRIC,
+            {'filter': 'datum.kind === kind'},
             {'calculate': "order === 'value' ? -datum.value : datum.order", 'as': 'place'},
             *_INTERVAL_TEXTS,
         ],
@@ -244,9 +239,11 @@ def _groups(runs, step):
 def _choice(runs):
     """The share of negatives that MANS-A makes virtual, by relation."""
     spec = _groups(runs, step=22 if len(runs) == 1 else 13)
+    spec['transform'] = [_OF_RUNS, {'calculate': 'datum.order', 'as': 'place'}]
     bar, _ = spec['layer']
     bar['encoding']['x']['axis'] = {'format': '.0%', 'grid': True, 'domain': False, 'tickCount': 5}
-    bar['encoding']['x']['scale'] = {'domain': [0, 1]}
+    bar['encoding']['x']['scale'] = {'domain': [0, 1.08]}
+    bar['encoding']['x']['axis']['values'] = [0, 0.25, 0.5, 0.75, 1]
     if len(runs) == 1:
         bar['encoding']['color'] = {'value': 'var(--virtual)'}
     spec['encoding']['tooltip'] = _tooltip(
@@ -256,7 +253,10 @@ def _choice(runs):
         judged=('negatives judged', ',d'),
         count=('train triples', ',d'),
     )
-    return {**spec, 'layer': [bar]}
+    x = {'field': 'value', 'type': 'quantitative'}
+    mark = {'type': 'text', 'align': 'left', 'dx': 5, 'fontSize': 11, 'fill': 'var(--muted)'}
+    text = {'mark': mark, 'encoding': {'x': x, 'text': {'field': 'value', 'format': '.0%', 'type': 'quantitative'}}}
+    return {**spec, 'layer': [bar, text]}
 
 
 def _scores():
@@ -296,21 +296,20 @@ def _map():
         'width': 'container',
         'height': 'container',
         'data': {'name': 'rows'},
-        'params': [_param('hovered', -1), _param('picked', -1), _param('pictures', False)],
+        'params': [_param('hovered', -1), _param('picked', -1)],
         'encoding': {'x': {'field': 'x', **hidden}, 'y': {'field': 'y', **hidden}},
         'layer': [
             {
-                'transform': [{'filter': '!pictures || !datum.picture'}],
-                'mark': {'type': 'point', 'filled': True, 'size': {'expr': 'width < 240 ? 12 : 28'}, 'opacity': 0.85},
-                'encoding': {'color': {'field': 'class', 'type': 'nominal', 'scale': scale}},
+                'mark': {'type': 'point', 'filled': True},
+                'encoding': {
+                    'color': {'field': 'class', 'type': 'nominal', 'scale': scale},
+                    'size': {'condition': {'test': 'datum.picture', 'value': 260}, 'value': 26},
+                    'opacity': {'condition': {'test': 'datum.picture', 'value': 0.35}, 'value': 0.8},
+                },
             },
             {
-                'transform': [{'filter': 'pictures && datum.picture'}],
-                'mark': {
-                    'type': 'image',
-                    'width': {'expr': 'width < 240 ? 9 : 15'},
-                    'height': {'expr': 'width < 240 ? 9 : 15'},
-                },
+                'transform': [{'filter': 'datum.picture'}],
+                'mark': {'type': 'image', 'width': 18, 'height': 18},
                 'encoding': {'url': {'field': 'picture'}},
             },
             {

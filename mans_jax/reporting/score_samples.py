@@ -17,7 +17,9 @@ from mans_jax.samplers import modalities_to_replace
 from mans_jax.sampling import Corruption
 from mans_jax.sampling.mans import exchangeable
 
-MOST_TRIPLES, _BINS = 4000, 60
+MOST_TRIPLES = 4000
+_BINS = (10, 60)
+"""The fewest and the most of a histogram."""
 
 POSITIVE, NORMAL, VIRTUAL = 'true', 'normal', 'virtual'
 
@@ -77,7 +79,8 @@ def sample_scores(run: Run, params: dict, seed: int) -> ScoreSamples:
     if is_virtual.any():
         scores[VIRTUAL] = virtual[is_virtual]
         beaten[VIRTUAL] = _share_below(virtual[is_virtual], positive[is_virtual])
-    edges = np.histogram_bin_edges(np.concatenate(list(scores.values())), bins=_BINS)
+    pooled = np.concatenate(list(scores.values()))
+    edges = np.histogram_bin_edges(pooled, bins=int(np.clip(np.sqrt(len(pooled)), *_BINS)))
     density = {name: np.histogram(values, bins=edges, density=True)[0] for name, values in scores.items()}
     return ScoreSamples(edges, density, {name: len(values) for name, values in scores.items()}, beaten)
 

@@ -49,7 +49,8 @@ async function makePlot(element) {
   const own = {...JSON.parse(element.dataset.signals), ...signals.everywhere, ...signals[group]};
   for (const signal of spec.signals) if (signal.name in own) signal.value = own[signal.name];
   if (plot !== 'map') spec.data.find(data => data.name === 'rows').values = rows(name);
-  const options = {mode: 'vega', ast: true, renderer: 'svg', actions: false, tooltip: showTooltip};
+  // Vega warns of plots without points, which is what they are when no run is chosen.
+  const options = {mode: 'vega', logLevel: 1, ast: true, renderer: 'svg', actions: false, tooltip: showTooltip};
   const {view} = await vegaEmbed(element, spec, options);
   view.signalNames = new Set(spec.signals.map(signal => signal.name));
   views.set(element, view);
@@ -67,7 +68,6 @@ function setSignal(group, name, value) {
 for (const control of all('[data-signal]')) {
   const read = () => control.type === 'checkbox' ? control.checked : control.value;
   control.addEventListener('change', () => setSignal(control.dataset.group, control.dataset.signal, read()));
-  if (control.type === 'checkbox' && control.checked) (signals[control.dataset.group] ||= {})[control.dataset.signal] = true;
 }
 
 /* Curves: the epoch under the pointer, in all of them at once. */
@@ -151,15 +151,25 @@ async function makeMap(box) {
   const map = content.maps[box.dataset.run];
   const plots = all('.plot', box), modalities = Object.keys(map.places);
   const colour = box.querySelector('.colouring'), legend = box.querySelector('.classes'), panel = box.querySelector('.entity');
-  const find = box.querySelector('.find'), options = box.querySelector('datalist');
+  const pictures = box.querySelector('.pictures'), find = box.querySelector('.find'), options = box.querySelector('datalist');
   colour.append(...map.colourings.map((colouring, i) => make('option', {value: i}, colouring.title)));
   options.append(...map.labels.map(label => make('option', {value: label})));
   const state = {hovered: -1, picked: -1};
 
   const placesOf = i => map.places[modalities[i]];
-  function points(i) {
-    const [x, y] = placesOf(i), {classes, css} = map.colourings[colour.value || 0];
-    return x.flatMap((_, entity) => x[entity] === null ? [] : [{entity, x: x[entity], y: y[entity], class: css[classes[entity]], picture: map.pictures[entity] === null ? null : content.pictures[map.pictures[entity]]}]);
+  // Pictures that would lie on one another are points.
+  function withPictures(i, view) {
+    const [x, y] = placesOf(i), chosen = [], apart = (19 / view.width()) ** 2;
+    if (!pictures?.checked) return new Set();
+    x.forEach((_, entity) => {
+      const free = x[entity] !== null && map.pictures[entity] !== null && chosen.every(other => (x[other] - x[entity]) ** 2 + (y[other] - y[entity]) ** 2 > apart);
+      if (free) chosen.push(entity);
+    });
+    return new Set(chosen);
+  }
+  function points(i, view) {
+    const [x, y] = placesOf(i), {classes, css} = map.colourings[colour.value || 0], pictured = withPictures(i, view);
+    return x.flatMap((_, entity) => x[entity] === null ? [] : [{entity, x: x[entity], y: y[entity], class: css[classes[entity]], picture: pictured.has(entity) ? content.pictures[map.pictures[entity]] : null}]);
   }
   function recolour() {
     const {labels, css, counts} = map.colourings[colour.value || 0];
@@ -168,7 +178,10 @@ async function makeMap(box) {
       dot.style.background = `var(--${css[i]})`;
       return make('li', {}, dot, label, make('small', {}, ` ${counts[i]}`));
     }));
-    return Promise.all(plots.map((element, i) => views.get(element) && views.get(element).data('rows', points(i)).runAsync()));
+    return Promise.all(plots.map((element, i) => {
+      const view = views.get(element);
+      return view && view.data('rows', points(i, view)).runAsync();
+    }));
   }
   function describe(entity) {
     if (entity < 0) { panel.replaceChildren(make('p', {className: 'hint'}, 'No entity is chosen.')); return; }
@@ -215,6 +228,7 @@ async function makeMap(box) {
     });
   });
   colour.addEventListener('change', () => { recolour(); describe(state.picked); });
+  pictures?.addEventListener('change', recolour);
   find.addEventListener('input', () => {
     const wanted = find.value.trim().toLowerCase();
     const exact = map.labels.findIndex(label => label.toLowerCase() === wanted);
