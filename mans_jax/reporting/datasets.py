@@ -21,7 +21,7 @@ PARTS = {
 """The parts of the results that the page names: protocol and part in `evaluate`'s results, and what they are called."""
 
 GROUPS = ('relation', 'cardinality', 'coverage', 'degree')
-MOST_RELATIONS = 24
+MOST_RELATIONS, _MOST_CHOICES = 24, 14
 """So many are plotted, those with the most triples; the table has all."""
 
 _MOST_FACTS = 3
@@ -112,7 +112,7 @@ def _choice(reports, grounds):
     for report in reports:
         if report.choice is not None:
             choice, graph = report.choice, grounds.index(report.ground)
-            for order, relation in enumerate(choice.relation[:MOST_RELATIONS].tolist()):
+            for order, relation in enumerate(choice.relation[:_MOST_CHOICES].tolist()):
                 yield {
                     'run': report.name,
                     'graph': graph,

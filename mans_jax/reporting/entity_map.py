@@ -1,4 +1,4 @@
-"""A map of entities: a seeded sample of them, in the plane, once for each modality, and what they can be coloured by."""
+"""A map of entities: a seeded sample of them in the plane, once for each modality, and what may colour them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -10,7 +10,7 @@ from mans_jax.data import lines
 from mans_jax.graph import KnowledgeGraph
 
 _TEXTS = 'entity_text.tsv'
-_ADDRESS = re.compile(r'<?https?://\S*[/#]([^/#\s>]+)>?')
+_ADDRESS = re.compile(r'<?https?://(\S*[/#][^/#\s>]+)>?')
 
 
 class Names(NamedTuple):
@@ -52,12 +52,25 @@ def read_names(data: str, graph: KnowledgeGraph) -> Names:
 
 
 def short_names(labels: Sequence[str]) -> list[str]:
-    """Labels as they are, but of addresses the last part, where no other label has the same one."""
-    short = [_last_part(label) for label in labels]
-    count = Counter(short)
-    return [name if count[name] == 1 else label for name, label in zip(short, labels, strict=True)]
+    """Labels as they are, but of addresses the last part, or as many of the last parts as tell them apart."""
+    parts = [_parts(label) for label in labels]
+    depth = [1] * len(parts)
+    while True:
+        short = [''.join(part[-number:]).lstrip('/#') for part, number in zip(parts, depth, strict=True)]
+        count = Counter(short)
+        unclear = [i for i, name in enumerate(short) if count[name] > 1 and depth[i] < len(parts[i])]
+        if not unclear:
+            break
+        for i in unclear:
+            depth[i] += 1
+    # Two labels that only differ in what was left out are told apart by all of it.
+    return [
+        label if count[name] > 1 else name.replace('_', ' ') if len(part) > 1 else name
+        for name, part, label in zip(short, parts, labels, strict=True)
+    ]
 
 
-def _last_part(label):
+def _parts(label):
+    """The parts of an address, each but the first with what parts it from the one before; else the label alone."""
     found = _ADDRESS.fullmatch(label)
-    return found[1].replace('_', ' ') if found else label
+    return re.split(r'(?=[/#])', found[1]) if found else [label]

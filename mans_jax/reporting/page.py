@@ -18,7 +18,9 @@ _CURVE_CHOICES = {
     'update_norm': 'Update norm',
     'triples_per_second': 'Triples a second',
 }
-_VALID_CHOICES = {name: texts.METRIC_NAMES[name] for name in ('mrr', 'hits_at_1', 'hits_at_3', 'hits_at_10', 'mean_rank')}
+_VALID_CHOICES = {
+    name: texts.METRIC_NAMES[name] for name in ('mrr', 'hits_at_1', 'hits_at_3', 'hits_at_10', 'mean_rank')
+}
 
 _EXAMPLES = {'best': 'Best', 'worst': 'Worst', 'drawn': 'Drawn at random'}
 
@@ -34,7 +36,9 @@ def render(reports: Sequence[RunReport]) -> str:
         reports: the runs, in the order in which they are shown.
     """
     jinja, markup = import_for_report('jinja2'), import_for_report('markupsafe').Markup
-    environment = jinja.Environment(autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja.Environment(
+        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     scripts = [_library(), _asset('page.js')]
     grounds = list(dict.fromkeys(report.ground for report in reports))
     return environment.from_string(_asset('page.html')).render(
@@ -72,9 +76,8 @@ def _context(reports, grounds):
     by_ground = [[report for report in reports if report.ground == ground] for ground in grounds]
     return {
         'reports': reports,
-        'title': f'{texts.listed([report.name for report in reports])} on {texts.listed(_graphs(reports))}',
-        'sentences': [texts.run_sentence(report) for report in reports],
-        'comparison': texts.comparison_sentence(reports) if len(reports) > 1 else [],
+        'title': _title(reports),
+        **_sentences(reports),
         'tiles': _tiles(reports[0]),
         'graphs': [f'{runs[0].graph.name}' for runs in by_ground],
         'ground_of': [grounds.index(report.ground) for report in reports],
@@ -100,8 +103,20 @@ def _context(reports, grounds):
     }
 
 
-def _graphs(reports):
-    return list(dict.fromkeys(report.graph.name for report in reports))
+def _title(reports):
+    names, graphs = ([*dict.fromkeys(x)] for x in zip(*((r.name, r.graph.name) for r in reports), strict=True))
+    return texts.listed(names) if names == graphs else f'{texts.listed(names)} on {texts.listed(graphs)}'
+
+
+def _sentences(reports):
+    """The first sentences of the page, and one for each of several runs; what all runs share is said once."""
+    graphs, runs = [texts.graph_sentence(report) for report in reports], [texts.run_sentence(r) for r in reports]
+    if len(reports) == 1:
+        return {'lede': [*graphs[0], *runs[0]], 'sentences': []}
+    comparison = texts.comparison_sentence(reports)
+    if all(graph == graphs[0] for graph in graphs):
+        return {'lede': [*graphs[0], *comparison], 'sentences': runs}
+    return {'lede': comparison, 'sentences': [[*graph, *run] for graph, run in zip(graphs, runs, strict=True)]}
 
 
 def _tiles(report):

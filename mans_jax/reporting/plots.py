@@ -12,7 +12,7 @@ _FONT = 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica
 
 _SHARES = "indexof(['hits_at_1', 'hits_at_3', 'hits_at_10', 'virtual_share'], metric) >= 0"
 _NUMBER = f"{_SHARES} ? format(datum.value, '.0%') : format(datum.value, ',.3~r')"
-_NARROW = 'containerSize()[0] < 480'
+_LABEL_LIMIT = {'expr': 'containerSize()[0] < 400 ? 115 : 200'}
 
 _CONFIG = {
     'background': None,
@@ -43,6 +43,7 @@ def all_plots(runs: Sequence[str]) -> dict[str, dict]:
     specs = {
         'curve': _curve(runs),
         'valid': _curve(runs, points=True),
+        'share': _curve(runs, scale={'domain': [0, 1]}),
         'parts': _parts(runs),
         'groups': _groups(runs, step=26 if len(runs) == 1 else 13),
         'choice': _choice(runs),
@@ -75,7 +76,7 @@ def _tooltip(**fields):
     ]
 
 
-def _curve(runs, points=False):
+def _curve(runs, points=False, scale=None):
     """A value over epochs: of training, thousands of them, or of evaluations, few, which are marked.
 
     The page sets `near`, the epoch under the pointer, in all curves at once.
@@ -105,13 +106,13 @@ def _curve(runs, points=False):
                 'type': 'quantitative',
                 'title': 'epoch',
                 'scale': {'nice': False, 'zero': False},
-                'axis': {'format': ',d', 'tickMinStep': 1},
+                'axis': {'labelExpr': "datum.value % 1 ? '' : format(datum.value, ',d')"},
             },
             'y': {
                 'field': 'height',
                 'type': 'quantitative',
                 'title': None,
-                'scale': {'zero': False},
+                'scale': scale or {'zero': False},
                 'axis': {'labelExpr': labels, 'tickCount': 5},
             },
             'color': _run_colour(runs),
@@ -215,7 +216,7 @@ def _groups(runs, step):
                 'title': None,
                 'axis': {
                     'labelColor': 'var(--ink)',
-                    'labelLimit': {'expr': f'{_NARROW} ? 120 : 260'},
+                    'labelLimit': _LABEL_LIMIT,
                 },
                 'scale': {'paddingInner': 0.3},
             },
@@ -303,7 +304,10 @@ def _map():
                 'mark': {'type': 'point', 'filled': True},
                 'encoding': {
                     'color': {'field': 'class', 'type': 'nominal', 'scale': scale},
-                    'size': {'condition': {'test': 'datum.picture', 'value': 260}, 'value': 26},
+                    'size': {
+                        'condition': {'test': 'datum.picture', 'value': 260},
+                        'value': {'expr': 'width < 240 ? 12 : 26'},
+                    },
                     'opacity': {'condition': {'test': 'datum.picture', 'value': 0.35}, 'value': 0.8},
                 },
             },

@@ -43,8 +43,8 @@ class ScoreSamples(NamedTuple):
 def sample_scores(run: Run, params: dict, seed: int) -> ScoreSamples:
     """Scores test triples and, of each, a normal and a virtual negative with the same intruder.
 
-    Head or tail of each, by the toss of a coin, is replaced by an entity that makes no known triple; wholly for a normal
-    negative, and for a virtual one in all modalities but structure that both entities have. Where there is none, there
+    Head or tail of each, by the toss of a coin, is replaced by an entity that makes no known triple: wholly in a normal
+    negative, and in a virtual one in all modalities but structure that both entities have. Where there is none, there
     is no virtual negative.
 
     Args:
@@ -69,7 +69,9 @@ def sample_scores(run: Run, params: dict, seed: int) -> ScoreSamples:
     found = []
     for block, real in padded(table, TRIPLES_PER_BLOCK):
         variables = {PARAMS: params, FROZEN: run.data.frozen}
-        found.append([np.asarray(x)[:real] for x in _score_block(run.model, variables, jnp.asarray(block), has_present)])
+        found.append(
+            [np.asarray(x)[:real] for x in _score_block(run.model, variables, jnp.asarray(block), has_present)]
+        )
     positive, normal, virtual, is_virtual = (np.concatenate(parts) for parts in zip(*found, strict=True))
     for scores, of in ((positive, triples), (normal, false), (virtual, triples)):
         for row in np.flatnonzero(~np.isfinite(scores))[:1]:

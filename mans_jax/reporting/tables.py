@@ -125,7 +125,8 @@ def provenance_table(reports: Sequence[RunReport]) -> Table:
                 'Parameters': f'{report.results["parameters"]}, step {report.step:,}',
                 'Device': _setting(known.get('device')),
                 'Python': _setting(known.get('python')),
-                'Libraries': ', '.join(f'{name} {version}' for name, version in versions.items() if version) or '\u2013',
+                'Libraries': ', '.join(f'{name} {version}' for name, version in versions.items() if version)
+                or '\u2013',
             }
         )
     rows = [Row(label, [Cell(values[label]) for values in found]) for label in found[0]]

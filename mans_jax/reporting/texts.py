@@ -32,6 +32,9 @@ _SCORES = {
 }
 
 
+_PERCENT = '\u00a0%'
+
+
 class Part(NamedTuple):
     """A piece of a sentence; the strong ones are what to look at."""
 
@@ -44,7 +47,7 @@ def number(metric: str, value: float | None) -> str:
     if value is None:
         return '\u2013'
     if metric.startswith('hits'):
-        return f'{100 * value:.1f}\u00a0%'
+        return f'{100 * value:.1f}{_PERCENT}'
     if metric == 'mean_rank':
         return f'{value:,.1f}' if value < 1000 else f'{value:,.0f}'
     return f'{value:.3f}'
@@ -57,7 +60,7 @@ def interval(metrics: dict, metric: str) -> str:
         return ''
     text = number(metric, high)
     # The unit once is enough.
-    return f'{number(metric, low).removesuffix(chr(0xA0) + "%")} to {text}'
+    return f'{number(metric, low).removesuffix(_PERCENT)} to {text}'
 
 
 def strategy(config) -> str:
@@ -74,9 +77,17 @@ def listed(words: Sequence[str]) -> str:
     return ' and '.join(filter(None, [', '.join(words[:-1]), words[-1]])) if words else ''
 
 
+def graph_sentence(report: RunReport) -> list[Part]:
+    """What a run is about."""
+    graph = report.graph
+    relations = f'{graph.num_relations:,} relation{"s"[: graph.num_relations != 1]}'
+    seen = f' has {graph.num_entities:,} entities seen through {listed(graph.modalities)}, {relations} and '
+    return [Part(graph.name, True), Part(f'{seen}{len(graph.train):,} train triples. ')]
+
+
 def run_sentence(report: RunReport) -> list[Part]:
-    """What was trained on what, how, and how good it is."""
-    graph, config, links = report.graph, report.config, report.links['filtered']['micro']
+    """What was trained, how, and how good it is."""
+    config, links = report.config, report.links['filtered']['micro']
     epochs = f'{report.epoch:,.0f} epoch{"s"[: round(report.epoch) != 1]}'
     chosen = ', the best of its evaluations on valid' if config.evaluate_every else ''
     shown = interval(links, 'mrr')
@@ -84,16 +95,11 @@ def run_sentence(report: RunReport) -> list[Part]:
     negatives = negatives if 'negatives' in negatives else f'{negatives} negatives'
     count = f'{config.num_negatives} a triple' if config.num_negatives > 1 else 'one a triple'
     return [
-        Part(graph.name, True),
-        Part(
-            f' has {graph.num_entities:,} entities seen through {listed(graph.modalities)}, '
-            f'{graph.num_relations:,} relation{"s"[: graph.num_relations != 1]} and {len(graph.train):,} train triples. '
-        ),
         Part(_SCORES.get(config.score, config.score), True),
         Part(f' of {config.dim} dimensions learned it from '),
         Part(negatives, True),
         Part(f', {count}; shown is its state after {epochs}{chosen}. Asked for the missing end of '),
-        Part(f'{len(graph.test):,} test triples, it puts the right one first in '),
+        Part(f'{len(report.graph.test):,} test triples, it puts the right one first in '),
         Part(number('hits_at_1', links['hits_at_1']), True),
         Part(' of the queries; its MRR is '),
         Part(number('mrr', links['mrr']), True),
@@ -120,6 +126,7 @@ def comparison_sentence(reports: Sequence[RunReport]) -> list[Part]:
     ]
     lows, highs = (x.get('intervals', {}).get('mrr') for x in (first, second))
     if lows and highs:
-        text = 'Their 95\u00a0% intervals overlap' if lows[0] <= highs[1] else 'Their 95\u00a0% intervals do not overlap'
-        sentence.append(Part(f'{text}; they tell of other test triples, not of other seeds.'))
+        overlap = 'overlap' if lows[0] <= highs[1] else 'do not overlap'
+        text = f'Their 95\u00a0% intervals {overlap}; they tell of other test triples, not of other seeds.'
+        sentence.append(Part(text))
     return sentence

@@ -54,7 +54,7 @@ async function makePlot(element) {
   const {view} = await vegaEmbed(element, spec, options);
   view.signalNames = new Set(spec.signals.map(signal => signal.name));
   views.set(element, view);
-  if (plot === 'curve' || plot === 'valid') followEpochs(element, view);
+  if (element.classList.contains('curve')) followEpochs(element, view);
   return view;
 }
 const makePlots = async within => { for (const element of all('.plot', within)) await makePlot(element); };
@@ -106,7 +106,7 @@ function followEpochs(element, view) {
     if (!step) return;
     event.preventDefault();
     const epochs = [...new Set(rows(element.dataset.rows).map(row => row.epoch))].sort((a, b) => a - b);
-    const place = view.near > 0 ? epochs.indexOf(view.near) + step : step > 0 ? 0 : epochs.length - 1;
+    const place = view.near >= 0 ? epochs.indexOf(view.near) + step : step > 0 ? 0 : epochs.length - 1;
     pointAt(epochs[Math.max(0, Math.min(epochs.length - 1, place))]);
   });
 }
