@@ -47,40 +47,45 @@ def datasets(reports: Sequence[RunReport], grounds: Sequence[str]) -> dict[str, 
         reports: the runs.
         grounds: the distinct `ground`s, in the order of their numbers.
     """
-    own = {
+    scores = {
         f'scores-{i}': columns(_scores(report), ('kind', 'score', 'density'))
         for i, report in enumerate(reports)
         if report.scores is not None
     }
-    ranked = ('run', 'graph', 'metric', 'label', 'order', 'value', 'low', 'high', 'count')
+    own = ('run', 'number', 'graph')
+    ranked = (*own, 'metric', 'label', 'order', 'value', 'low', 'high', 'count')
     return {
-        'train': columns(_curves(reports, 'train'), ('run', 'epoch', *TRAIN)),
-        'valid': columns(_curves(reports, 'valid'), ('run', 'epoch', *VALID)),
+        'train': columns(_curves(reports, 'train'), ('run', 'number', 'epoch', *TRAIN)),
+        'valid': columns(_curves(reports, 'valid'), ('run', 'number', 'epoch', *VALID)),
         'parts': columns(_parts(reports, grounds), ranked),
         'groups': columns(_groups(reports, grounds), ('kind', *ranked)),
-        'choice': columns(_choice(reports, grounds), ('run', 'graph', 'label', 'order', 'value', 'judged', 'count')),
-        **own,
+        'choice': columns(_choice(reports, grounds), (*own, 'label', 'order', 'value', 'judged', 'count')),
+        **scores,
     }
 
 
 def _curves(reports, split):
-    for report in reports:
+    for i, report in enumerate(reports):
         if report.curves is not None:
             curves = getattr(report.curves, split)
             for values in zip(*curves.values(), strict=True):
-                yield {'run': report.name, **dict(zip(curves, values, strict=True))}
+                yield {'run': report.name, 'number': i, **dict(zip(curves, values, strict=True))}
+
+
+def _own(reports, grounds):
+    """The runs with what every row of theirs begins with."""
+    for i, report in enumerate(reports):
+        yield {'run': report.name, 'number': i, 'graph': grounds.index(report.ground)}, report
 
 
 def _parts(reports, grounds):
-    for report in reports:
-        own = {'run': report.name, 'graph': grounds.index(report.ground)}
+    for own, report in _own(reports, grounds):
         for order, ((protocol, part), label) in enumerate(PARTS.items()):
             yield from _ranked(report.links[protocol][part], **own, label=label, order=order)
 
 
 def _groups(reports, grounds):
-    for report in reports:
-        own = {'run': report.name, 'graph': grounds.index(report.ground)}
+    for own, report in _own(reports, grounds):
         for kind in GROUPS:
             for order, (label, metrics) in enumerate(shown_groups(report, kind)):
                 yield from _ranked(metrics, **own, kind=kind, label=label, order=order)
@@ -109,13 +114,12 @@ def _ranked(metrics, **own):
 
 
 def _choice(reports, grounds):
-    for report in reports:
+    for own, report in _own(reports, grounds):
         if report.choice is not None:
-            choice, graph = report.choice, grounds.index(report.ground)
+            choice = report.choice
             for order, relation in enumerate(choice.relation[:_MOST_CHOICES].tolist()):
                 yield {
-                    'run': report.name,
-                    'graph': graph,
+                    **own,
                     'label': report.names.relations[relation],
                     'order': order,
                     'value': rounded(float(choice.share[order])),

@@ -64,7 +64,7 @@ def _data(reports, grounds):
         ground = grounds.index(report.ground)
         pictures |= {datasets.picture_key(ground, entity): file for entity, file in report.pictures.items()}
     return {
-        'plots': all_plots([report.name for report in reports]),
+        'plots': all_plots(len(reports)),
         'datasets': datasets.datasets(reports, grounds),
         'maps': [datasets.map_data(report, grounds.index(report.ground)) for report in reports],
         'pictures': pictures,

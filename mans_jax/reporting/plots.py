@@ -1,10 +1,8 @@
 """The plots of the page as Vega specifications, which hold no data: the page fills them and sets their signals.
 
-Colours are CSS variables, so that a plot changes with the page from light to dark. No label ever stands in an
-expression: whatever a graph or a run calls its things, it is data here.
+Colours are CSS variables, so that a plot changes with the page from light to dark. No label stands in them:
+whatever a graph or a run calls its things is data.
 """
-
-from collections.abc import Sequence
 
 from mans_jax.data.extras import import_for_report
 
@@ -34,18 +32,14 @@ _CONFIG = {
 }
 
 
-def all_plots(runs: Sequence[str]) -> dict[str, dict]:
-    """Every plot by name, compiled to Vega.
-
-    Args:
-        runs: the names of the runs, in the order of their colours.
-    """
+def all_plots(runs: int) -> dict[str, dict]:
+    """Every plot by name, compiled to Vega, for so many runs."""
     specs = {
         'curve': _curve(runs),
         'valid': _curve(runs, points=True),
         'share': _curve(runs, scale={'domain': [0, 1]}),
         'parts': _parts(runs),
-        'groups': _groups(runs, step=26 if len(runs) == 1 else 13),
+        'groups': _groups(runs, step=26 if runs == 1 else 13),
         'choice': _choice(runs),
         'scores': _scores(),
         'map': _map(),
@@ -55,11 +49,14 @@ def all_plots(runs: Sequence[str]) -> dict[str, dict]:
 
 
 def _run_colour(runs):
-    return {
-        'field': 'run',
-        'type': 'nominal',
-        'scale': {'domain': list(runs), 'range': [f'var(--run{i})' for i in range(len(runs))]},
-    }
+    numbers = list(range(runs))
+    scale = {'domain': numbers, 'range': [f'var(--run{i})' for i in numbers]}
+    return {'field': 'number', 'type': 'nominal', 'scale': scale}
+
+
+def _side_by_side(runs):
+    """What puts the bars of several runs beside one another, of those that are shown."""
+    return {'yOffset': {'field': 'number', 'type': 'nominal'}} if runs > 1 else {}
 
 
 def _param(name, value):
@@ -82,7 +79,7 @@ def _curve(runs, points=False, scale=None):
     The page sets `near`, the epoch under the pointer, in all curves at once.
     """
     transform = [
-        {'filter': 'indexof(shown, datum.run) >= 0'},
+        {'filter': 'indexof(shown, datum.number) >= 0'},
         {'calculate': 'datum[metric]', 'as': 'value'},
         {'filter': 'isValid(datum.value) && (!logarithmic || datum.value > 0)'},
         {'calculate': 'logarithmic ? log(datum.value) / LN10 : datum.value', 'as': 'height'},
@@ -95,7 +92,7 @@ def _curve(runs, points=False, scale=None):
         'data': {'name': 'rows'},
         'params': [
             _param('metric', 'loss'),
-            _param('shown', list(runs)),
+            _param('shown', list(range(runs))),
             _param('logarithmic', False),
             _param('near', -1),
         ],
@@ -137,7 +134,7 @@ def _curve(runs, points=False, scale=None):
 
 _INTERVAL_TOOLTIP = _tooltip(label='name', run='run', text='value', interval='95 % interval', count=('count', ',d'))
 
-_OF_RUNS = {'filter': 'datum.graph === graph && indexof(shown, datum.run) >= 0'}
+_OF_RUNS = {'filter': 'datum.graph === graph && indexof(shown, datum.number) >= 0'}
 _OF_METRIC = {'filter': 'datum.metric === metric && isValid(datum.value)'}
 
 _INTERVAL_TEXTS = [
@@ -148,12 +145,12 @@ _INTERVAL_TEXTS = [
 
 def _parts(runs):
     """Intervals of a metric, a line for each part of the results."""
-    offset = {'yOffset': {'field': 'run', 'scale': {'domain': list(runs)}}} if len(runs) > 1 else {}
+    offset = _side_by_side(runs)
     return {
         'width': 'container',
-        'height': {'step': max(30, 14 * len(runs))} if not offset else {'step': 15, 'for': 'offset'},
+        'height': {'step': 15, 'for': 'offset'} if offset else {'step': 30},
         'data': {'name': 'rows'},
-        'params': [_param('metric', 'mrr'), _param('shown', list(runs)), _param('graph', 0)],
+        'params': [_param('metric', 'mrr'), _param('shown', list(range(runs))), _param('graph', 0)],
         'transform': [_OF_RUNS, _OF_METRIC, *_INTERVAL_TEXTS],
         'encoding': {
             'y': {
@@ -189,14 +186,14 @@ def _low_to_high(zero=False):
 
 def _groups(runs, step):
     """A bar for each group of triples or answers, with its interval."""
-    offset = {'yOffset': {'field': 'run', 'scale': {'domain': list(runs)}}} if len(runs) > 1 else {}
+    offset = _side_by_side(runs)
     return {
         'width': 'container',
         'height': {'step': step, 'for': 'offset'} if offset else {'step': step},
         'data': {'name': 'rows'},
         'params': [
             _param('metric', 'mrr'),
-            _param('shown', list(runs)),
+            _param('shown', list(range(runs))),
             _param('graph', 0),
             _param('kind', 'relation'),
             _param('order', 'count'),
@@ -239,13 +236,13 @@ def _groups(runs, step):
 
 def _choice(runs):
     """The share of negatives that MANS-A makes virtual, by relation."""
-    spec = _groups(runs, step=22 if len(runs) == 1 else 13)
+    spec = _groups(runs, step=22 if runs == 1 else 13)
     spec['transform'] = [_OF_RUNS, {'calculate': 'datum.order', 'as': 'place'}]
     bar, _ = spec['layer']
     bar['encoding']['x']['axis'] = {'format': '.0%', 'grid': True, 'domain': False, 'tickCount': 5}
     bar['encoding']['x']['scale'] = {'domain': [0, 1.08]}
     bar['encoding']['x']['axis']['values'] = [0, 0.25, 0.5, 0.75, 1]
-    if len(runs) == 1:
+    if runs == 1:
         bar['encoding']['color'] = {'value': 'var(--virtual)'}
     spec['encoding']['tooltip'] = _tooltip(
         label='name',
@@ -301,7 +298,7 @@ def _map():
         'encoding': {'x': {'field': 'x', **hidden}, 'y': {'field': 'y', **hidden}},
         'layer': [
             {
-                'mark': {'type': 'point', 'filled': True},
+                'mark': {'type': 'point', 'filled': True, 'aria': False},
                 'encoding': {
                     'color': {'field': 'class', 'type': 'nominal', 'scale': scale},
                     'size': {
@@ -313,7 +310,7 @@ def _map():
             },
             {
                 'transform': [{'filter': 'datum.picture'}],
-                'mark': {'type': 'image', 'width': 18, 'height': 18},
+                'mark': {'type': 'image', 'width': 18, 'height': 18, 'aria': False},
                 'encoding': {'url': {'field': 'picture'}},
             },
             {

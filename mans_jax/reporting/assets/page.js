@@ -88,7 +88,7 @@ function pointAt(epoch) {
     const readout = element.parentElement.querySelector('.readout');
     if (!readout) continue;
     const metric = view.signal('metric'), shown = view.signal('shown');
-    const there = rows(element.dataset.rows).filter(row => row.epoch === near && shown.includes(row.run) && row[metric] !== null);
+    const there = rows(element.dataset.rows).filter(row => row.epoch === near && shown.includes(row.number) && row[metric] !== null);
     const several = all('.shown').length > 1;
     readout.replaceChildren(...(there.length ? [make('span', {}, `epoch ${near.toLocaleString('en')}`)] : []), ...there.map(row => make('span', {}, several ? `${row.run} ` : '', make('b', {}, shownNumber(metric, row[metric])))));
   }
@@ -114,7 +114,7 @@ function followEpochs(element, view) {
 /* Runs: which are in the plots, and which one the sections of one run show. */
 const shownRuns = all('.shown');
 for (const box of shownRuns) {
-  box.addEventListener('change', () => setSignal('everywhere', 'shown', shownRuns.filter(other => other.checked).map(other => other.value)));
+  box.addEventListener('change', () => setSignal('everywhere', 'shown', shownRuns.filter(other => other.checked).map(other => Number(other.value))));
 }
 function showRun(run) {
   for (const select of all('.run-choice')) select.value = run;
