@@ -16,6 +16,8 @@ HEAD, TAIL = 0, 1
 STRUCTURE = 'structure'
 """The name of modality 0, the learned row of an entity."""
 
+_ANSWERS_PER_STEP = 1024
+
 
 @struct.dataclass
 class Triple:
@@ -174,21 +176,66 @@ class KnownTriples:
         Returns:
             (start, count), int32[...] each; a query without a known answer has count 0.
         """
+        query, found = self.find_query(side, kept, relation)
+        start, stop = self.answer_start.at[query].get(mode='clip'), self.answer_start.at[query + 1].get(mode='clip')
+        return start, jnp.where(found, stop - start, 0)
+
+    def find_query(self, side, kept, relation) -> tuple[Int[Array, '...'], Bool[Array, '...']]:
+        """The numbers of queries, which stand in the order of (side, kept entity, relation).
+
+        Args:
+            side: HEAD or TAIL, the side asked for; int[...].
+            kept: the entity on the other side, int[...].
+            relation: int[...]; the three broadcast.
+
+        Returns:
+            (query int32[...], known bool[...]); a query without a known answer has no number.
+        """
         # A corruption's side is int8, in which the anchor would overflow.
         side = jnp.asarray(side, dtype=jnp.int32)
         side, kept, relation = jnp.broadcast_arrays(side, kept, relation)
         anchor = side * self.num_entities + kept
         first, end = self.query_start[anchor], self.query_start[anchor + 1]
-        query = first + _count_below(self.query_relation, first, end - first, relation, self.max_queries)
-        found = (query < end) & (self.query_relation[query] == relation)
-        start, stop = self.answer_start.at[query].get(mode='clip'), self.answer_start.at[query + 1].get(mode='clip')
-        return start, jnp.where(found, stop - start, 0)
+        query = first + count_below(self.query_relation, first, end - first, relation, self.max_queries)
+        return query, (query < end) & (self.query_relation[query] == relation)
 
     def contains(self, triples: Triple) -> Bool[Array, '...']:
         """Whether each triple is known; bool of the triples' shape."""
-        start, count = self.find(TAIL, triples.head, triples.relation)
-        position = start + _count_below(self.answers, start, count, triples.tail, self.max_answers)
-        return (position < start + count) & (self.answers[position] == triples.tail)
+        return self.answered(*self.find(TAIL, triples.head, triples.relation), triples.tail)
+
+    def answered(self, start, count, entity) -> Bool[Array, '...']:
+        """Whether entities answer queries.
+
+        Args:
+            start: from `find`, int32[...].
+            count: from `find`, int32[...].
+            entity: int32[...]; the three broadcast.
+        """
+        position = start + self.below(start, count, entity)
+        return (position < start + count) & (self.answers[position] == entity)
+
+    def answers_among(self, start, count, entities: Int[Array, 'C']) -> Bool[Array, 'Q C']:
+        """Which of C distinct entities, the same for all queries, are known answers.
+
+        Walks through the flat list of (query, answer), so that it costs what there are answers, not Q x C.
+
+        Args:
+            start: from `find`, int32[Q].
+            count: from `find`, int32[Q].
+            entities: ids, all different.
+        """
+        column = jnp.full(self.num_entities, entities.shape[0]).at[entities].set(jnp.arange(entities.shape[0]))
+        end = jnp.cumsum(count)
+
+        def mark(step, marks):
+            position = step * _ANSWERS_PER_STEP + jnp.arange(_ANSWERS_PER_STEP)
+            row = jnp.searchsorted(end, position, side='right')
+            answer = self.answers.at[start[row] + position - (end - count)[row]].get(mode='clip')
+            # Past the end of the list the row is out of range, of another entity the column: the update is dropped.
+            return marks.at[row, column[answer]].set(True, mode='drop')
+
+        marks = jnp.zeros((start.shape[0], entities.shape[0]), bool)
+        return jax.lax.fori_loop(0, -(-end[-1] // _ANSWERS_PER_STEP), mark, marks)
 
     def below(self, start, count, bound) -> Int[Array, '...']:
         """How many answers of a query are entities with an id below `bound`; they stand first in its segment.
@@ -198,7 +245,7 @@ class KnownTriples:
             count: from `find`, int32[...].
             bound: int32[...]; the three broadcast.
         """
-        return _count_below(self.answers, start, count, bound, self.max_answers)
+        return count_below(self.answers, start, count, bound, self.max_answers)
 
     def unknown(self, start, count, index) -> Int[Array, '...']:
         """The entity that stands at `index` among those that do not answer a query, in ascending order.
@@ -213,11 +260,19 @@ class KnownTriples:
         Returns:
             Entity ids, int32[...].
         """
-        return index + _count_below(self.unknown_below, start, count, index + 1, self.max_answers)
+        return index + count_below(self.unknown_below, start, count, index + 1, self.max_answers)
 
 
-def _count_below(values, start, count, bound, max_count):
-    """How many of the ascending `values[start : start + count]` are below `bound`, by a fixed number of halvings."""
+def count_below(values, start, count, bound, max_count: int) -> Int[Array, '...']:
+    """How many of the ascending `values[start : start + count]` are below `bound`, by a fixed number of halvings.
+
+    Args:
+        values: int[N].
+        start: int32[...].
+        count: int32[...].
+        bound: int32[...]; the three broadcast.
+        max_count: the most that any `count` is.
+    """
     start, count, bound = jnp.broadcast_arrays(start, count, bound)
     low, high = jnp.zeros_like(count), count
 

@@ -30,6 +30,9 @@ no triple would train the vector.
 CANDIDATES_PER_BLOCK = 512
 """How many candidates are scored together: their columns at D=128 and M=2 then stay in a core's own cache."""
 
+POSITIVES_PER_BLOCK = 32
+"""Of how many positives the negatives are scored together where no gradient is taken, for the same reason."""
+
 
 class Candidates(NamedTuple):
     """All entities in blocks of C columns, the last block padded with absent ones.
@@ -129,16 +132,24 @@ class MultiModalEmbedding(nn.Module):
         Returns:
             (positive float[B], negative float[B, K]).
         """
-        queries, candidates, positive_query, tail = self._compose(positives, corruption)
+        queries, candidates, positive_query, tail = self._compose(positives, corruption, self.embed)
         return (
             fusion.all_pairs(self.score, positive_query, tail),
             fusion.all_pairs(self.score, queries, candidates),
         )
 
     def score_negatives(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K']:
-        """The plausibility of the negatives alone."""
-        queries, candidates, _, _ = self._compose(positives, corruption)
-        return fusion.all_pairs(self.score, queries, candidates)
+        """The plausibility of the negatives alone, a few positives at a time: no array of B x K x M x D is made."""
+        embed = self.embed
+        if corruption.entity.size > self.num_entities:
+            embed = self.embed(jnp.arange(self.num_entities)).__getitem__
+
+        def score(batch):
+            queries, candidates, _, _ = self._compose(*batch, embed)
+            return fusion.all_pairs(self.score, queries, candidates)
+
+        one_by_one = jax.tree.map(lambda x: x[:, None], (positives, corruption))
+        return jax.lax.map(score, one_by_one, batch_size=POSITIVES_PER_BLOCK)[:, 0]
 
     def candidates(self) -> 'Candidates':
         """All entities, embedded and laid out for `score_candidates`."""
@@ -165,15 +176,15 @@ class MultiModalEmbedding(nn.Module):
 
     def score_pairs(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K M M']:
         """The negatives' plausibility by pair of modalities: of the kept entity, then of the other one."""
-        queries, candidates, _, _ = self._compose(positives, corruption)
+        queries, candidates, _, _ = self._compose(positives, corruption, self.embed)
         return fusion.pair_scores(self.score, queries, candidates)
 
-    def _compose(self, positives, corruption):
-        """Embeds head, tail and intruder once; mixes intruder and original; makes the queries of both sides."""
+    def _compose(self, positives, corruption, embed):
+        """Has head, tail and intruder embedded once; mixes intruder and original; makes the queries of both sides."""
         batch_size, num_negatives = corruption.entity.shape
         # One gather and one projection for all of them; what `score_pairs` and `score_batch` of one step have in
         # common is merged by the compiler, so an adaptive sampler embeds nothing of its own.
-        views = self.embed(jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)]))
+        views = embed(jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)]))
         head, tail = views[:batch_size], views[batch_size : 2 * batch_size]
         intruder = jax.tree.map(lambda x: x[2 * batch_size :].reshape(batch_size, num_negatives, *x.shape[1:]), views)
         relation = self.relations(positives.relation)

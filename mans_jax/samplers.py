@@ -13,10 +13,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
 from mans_jax import sampling
+from mans_jax.data import concepts as concept_file
 from mans_jax.errors import InputError, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.sampling import Sampler
+from mans_jax.sampling import Sampler, structure
 from mans_jax.sampling.mans import COUNT
+from mans_jax.sampling.sides import BERNOULLI
 
 _WHERE = 'config.sampler'
 
@@ -31,6 +33,7 @@ class Inputs:
         replace: bool[M], the modalities that a virtual negative takes from the intruder.
         num_negatives: K of a sampler whose text names none.
         dim: D.
+        relation_width: W, the width of a relation's vector.
     """
 
     known: KnownTriples
@@ -38,6 +41,7 @@ class Inputs:
     replace: Bool[Array, 'M']
     num_negatives: int
     dim: int
+    relation_width: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +49,12 @@ class Family:
     """What stands behind a name.
 
     Attributes:
-        make: (inputs, inner samplers, tables, **options) -> Sampler; traced, and raises ValueError for options that
+        make: `(inputs, inner samplers, tables, **options) -> Sampler`; traced, and raises ValueError for options that
             make no sense.
         options: every option with its default; a value must be of the default's type. None stands for the K of the
             config.
         num_inner: how many samplers it wraps: the fewest and the most.
-        build: (graph, **options) -> tables, a pytree of arrays counted on the host.
+        build: `(graph, **options) -> tables`, a pytree of arrays counted on the host.
     """
 
     make: Callable[..., Sampler]
@@ -85,13 +89,40 @@ class SamplerText:
 _K = {'num_negatives': None}
 
 
-def _leaf(draw):
+def _leaf(draw, **options):
     """The family of a sampler that needs nothing but the known triples."""
 
-    def make(inputs, inner, tables, num_negatives):
-        return draw(inputs.known, _count(inputs, num_negatives))
+    def make(inputs, inner, tables, num_negatives, **options):
+        return draw(inputs.known, _count(inputs, num_negatives), **options)
 
-    return Family(make, _K)
+    return Family(make, {**_K, **options})
+
+
+def _tabled(draw, count, **own):
+    """The family of a sampler with tables: count(graph, known triples, its own options) makes them."""
+
+    def build(graph, *, num_negatives, sides, **own):
+        sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
+        return count(graph, KnownTriples.build(graph.train, **sizes), **own)
+
+    def make(inputs, inner, tables, *, num_negatives, sides, **own):
+        return draw(inputs.known, tables, _count(inputs, num_negatives), sides=sides)
+
+    return Family(make, {**_K, 'sides': BERNOULLI, **own}, build=build)
+
+
+def _around(graph, known, variant, hops, walks):
+    if variant not in structure.VARIANTS:
+        raise ValueError(f'variant must be {" or ".join(map(repr, structure.VARIANTS))}, not {variant!r}')
+    return (
+        sampling.neighbourhoods(known, hops) if variant == structure.EXACT else sampling.walk_ends(known, hops, walks)
+    )
+
+
+def _by_concept(graph, known, concepts):
+    if not concepts:
+        raise ValueError('say where the concepts are, concepts=\'FILE.tsv\', a file of lines "entity<TAB>concept"')
+    return sampling.concept_pools(known, *concept_file.read(concepts, graph.entities))
 
 
 def _strategy(wrap, **options):
@@ -103,9 +134,30 @@ def _strategy(wrap, **options):
     return Family(make, options, num_inner=(1, 1))
 
 
+def _kbgan(inputs, inner, tables, num_negatives, **options):
+    return sampling.kbgan(inputs.known, _count(inputs, num_negatives), dim=inputs.dim, **options)
+
+
+def _mmrns(inputs, inner, tables, num_negatives, **options):
+    sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim, 'relation_width': inputs.relation_width}
+    options = {**sizes, 'present': inputs.present, **options}
+    return sampling.mmrns(inputs.known, _count(inputs, num_negatives), **options)
+
+
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
+    'relation_typed': _tabled(sampling.relation_typed, lambda graph, known: sampling.relation_pools(known)),
+    'degree_weighted': _tabled(
+        sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75
+    ),
+    'sans': _tabled(sampling.sans, _around, variant=structure.EXACT, hops=3, walks=1000),
+    'cans': _tabled(sampling.cans, _by_concept, concepts=''),
+    'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
+    'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
+    'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30),
+    'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}),
+    'kbgan': Family(_kbgan, {**_K, 'generator': 'distmult', 'candidates': 20, 'learning_rate': 1e-3}),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),
@@ -142,9 +194,14 @@ def build_tables(text: SamplerText, graph: KnowledgeGraph) -> PyTree:
     """What the sampler and those inside it look up, as a pytree of arrays.
 
     Raises:
-        InputError: the graph cannot serve one of them.
+        InputError: the graph cannot serve one of them, or an option has a value that makes no sense.
     """
-    own = FAMILIES[text.name].build(graph, **text.all_options())
+    try:
+        own = FAMILIES[text.name].build(graph, **text.all_options())
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f'{_WHERE}: {text.name}: {error}') from None
     return own, tuple(build_tables(inner, graph) for inner in text.inner)
 
 

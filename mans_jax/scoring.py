@@ -50,7 +50,7 @@ def direction(side):
 
 
 def transe(head: Vector, relation: Vector, tail: Vector, *, norm: int = 1) -> Float[Array, '...']:
-    """The relation moves the head to the tail: -|| h + r - t ||.
+    """The relation moves the head to the tail: `-||h + r - t||`.
 
     See "Translating Embeddings for Modeling Multi-relational Data", Bordes et al., 2013.
 
@@ -105,7 +105,7 @@ def complex(head: Vector, relation: Vector, tail: Vector) -> Float[Array, '...']
 
 
 def rotate(head: Vector, relation: Float[Array, '... half_D'], tail: Vector) -> Float[Array, '...']:
-    """The relation turns each complex coordinate of the head onto the tail's: -sum_d | h_d exp(i r_d) - t_d |.
+    """The relation turns each complex coordinate of the head onto the tail's: `-sum_d |h_d exp(i r_d) - t_d|`.
 
     See "RotatE: Knowledge Graph Embedding by Relational Rotation in Complex Space", Sun et al., 2019
     (arXiv 1902.10197).

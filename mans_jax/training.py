@@ -97,7 +97,10 @@ def _start_or_resume(run, workdir, checkpoints) -> tuple[TrainState, Progress]:
     check_resumable(run.config, workdir)
     progress = Progress(**checkpoints.read_record(step))
     check_graph(run.graph, progress.graph, workdir)
-    logging.info('resuming %s at step %d of %d', workdir, step, run.total_steps)
+    if step < run.total_steps:
+        logging.info('resuming %s at step %d of %d', workdir, step, run.total_steps)
+    else:
+        logging.info('%s is trained already, to step %d: only its results are made anew', workdir, step)
     return checkpoints.restore(step, state), progress
 
 

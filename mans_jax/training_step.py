@@ -18,6 +18,7 @@ from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variable
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
+from mans_jax.scoring import SCORES
 
 
 class TrainState(train_state.TrainState):
@@ -80,6 +81,7 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
         replace=modalities_to_replace(present.shape[1]),
         num_negatives=config.num_negatives,
         dim=config.dim,
+        relation_width=SCORES[config.score].relation_width(config.dim),
     )
     return make_sampler(config.sampler_text(), inputs, data.tables)
 

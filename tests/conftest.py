@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import sys
 
 import jax
 import numpy as np
@@ -18,8 +19,9 @@ CHECKED = ('graph', 'scoring', 'fusion', 'losses', 'sampling', 'ranking')
 def _check_annotations():
     names = [f'mans_jax.{name}' for name in CHECKED]
     with install_import_hook(names, 'beartype.beartype'):
-        modules = [importlib.import_module(name) for name in names]
-    for module in modules:
+        for name in names:
+            importlib.import_module(name)
+    for module in [sys.modules[name] for name in sys.modules if name in names or name.rpartition('.')[0] in names]:
         for _, cls in inspect.getmembers(module, inspect.isclass):
             # JAX puts shapes, axes and placeholders where a pytree has arrays, so what makes one must take anything.
             if dataclasses.is_dataclass(cls) and hasattr(cls, '_flax_dataclass'):

@@ -1,6 +1,22 @@
 """A text for every name that `config.sampler` may hold, with every option that the name has."""
 
-LEAVES = {'uniform': 'uniform(num_negatives=3)', 'bernoulli': 'bernoulli(num_negatives=3)'}
+from pathlib import Path
+
+from mans_jax.graph import KnowledgeGraph
+
+LEAVES = {
+    'uniform': 'uniform(num_negatives=3)',
+    'bernoulli': 'bernoulli(num_negatives=3)',
+    'relation_typed': "relation_typed(num_negatives=3, sides='uniform')",
+    'degree_weighted': "degree_weighted(num_negatives=3, sides='uniform', exponent=0.5)",
+    'sans': "sans(num_negatives=3, sides='uniform', variant='random_walk', hops=2, walks=20)",
+    'cans': "cans(num_negatives=3, sides='uniform', concepts='concepts.tsv')",
+    'in_batch': "in_batch(num_negatives=3, sides='uniform')",
+    'shared_pool': "shared_pool(num_negatives=3, pool=8, sides='uniform')",
+    'nscaching': 'nscaching(num_negatives=3, cache_size=5, candidates=4)',
+    'mmrns': 'mmrns(num_negatives=3, candidates=30, temperature=5, learning_rate=0.01)',
+    'kbgan': "kbgan(num_negatives=3, generator='complex', candidates=5, learning_rate=0.01)",
+}
 """Samplers that wrap no other."""
 
 WRAPPERS = {
@@ -11,3 +27,9 @@ WRAPPERS = {
 }
 
 EXAMPLES = {**LEAVES, **WRAPPERS}
+
+
+def write_files(folder: Path, graph: KnowledgeGraph) -> None:
+    """Writes the files that the texts name, for a graph."""
+    concepts = [f'{label}\tconcept {i % 4}\n' for i, label in enumerate(graph.entities)]
+    (folder / 'concepts.tsv').write_text(''.join(concepts))

@@ -8,6 +8,6 @@ def around(name, base, replace, present=None, **options):
     if name == NORMAL:
         return base
     assert name in STRATEGIES
-    inputs = Inputs(known=None, present=present, replace=replace, num_negatives=0, dim=0)
+    inputs = Inputs(known=None, present=present, replace=replace, num_negatives=0, dim=0, relation_width=0)
     own = {option: options[option] for option in FAMILIES[name].options}
     return FAMILIES[name].make(inputs, [base], (), **own)

@@ -58,6 +58,15 @@ def test_find_gives_the_sorted_answers_of_every_query(triples, known):
         assert answers[first : first + number].tolist() == sorted(want.get(query, ()))
 
 
+def test_known_queries_are_numbered_in_the_order_of_their_answers(triples, known):
+    want, queries = brute_force_answers(triples), every_query()
+    number, is_known = jax.device_get(jax.jit(KnownTriples.find_query)(known, *queries))
+    in_order = [query for query in zip(*(q.tolist() for q in queries), strict=True) if query in want]
+    assert sorted(in_order) == sorted(want) and is_known.sum() == len(want)
+    of_known = dict(zip(in_order, number[is_known].tolist(), strict=True))
+    assert [of_known[query] for query in sorted(want)] == list(range(len(want)))
+
+
 def test_unknown_lists_every_non_answer_in_order(triples, known):
     want = brute_force_answers(triples)
     queries = every_query()
@@ -75,6 +84,23 @@ def test_contains_tells_every_triple(triples, known):
     assert {tuple(row) for row in everything[np.asarray(contained)].tolist()} == {
         tuple(row) for row in triples.tolist()
     }
+
+
+def test_answers_among_some_entities(triples, known):
+    want, queries = brute_force_answers(triples), every_query()
+    entities = jnp.asarray(np.random.default_rng(0).permutation(E)[: E - 3])
+    among = jax.jit(lambda known, *query: known.answers_among(*known.find(*query), entities))(known, *queries)
+    for row, query in zip(np.asarray(among), zip(*(q.tolist() for q in queries), strict=True), strict=True):
+        assert row.tolist() == [e in want.get(query, ()) for e in entities.tolist()]
+
+
+def test_answers_of_more_than_one_step_of_the_walk_are_all_found():
+    rows = np.array([(head, 0, tail) for head in range(40) for tail in range(60) if (head + tail) % 7])
+    known = KnownTriples.build(rows, num_entities=60)
+    among = known.answers_among(*known.find(TAIL, jnp.arange(40), 0), jnp.arange(60))
+    want = (np.arange(40)[:, None] + np.arange(60)) % 7 > 0
+    assert want.sum() > 2 * 1000
+    np.testing.assert_array_equal(among, want)
 
 
 def test_find_under_vmap_and_broadcasting(make_triples):

@@ -10,7 +10,15 @@ import pytest
 from mans_jax import models, scoring
 from mans_jax.config import Config
 from mans_jax.graph import HEAD, TAIL, Triple
-from mans_jax.models import CANDIDATES_PER_BLOCK, FROZEN, PARAMS, frozen_variables, init_params, model_for
+from mans_jax.models import (
+    CANDIDATES_PER_BLOCK,
+    FROZEN,
+    PARAMS,
+    POSITIVES_PER_BLOCK,
+    frozen_variables,
+    init_params,
+    model_for,
+)
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
 from mans_jax.scoring import SCORES
@@ -56,9 +64,12 @@ def test_scores_of_a_batch(graph, name, normalize):
         batches = [score(model.score_batch, positives, c) for c in (normal, virtual)]
         pairs = [score(model.score_pairs, positives, c) for c in (normal, virtual)]
         triples = [score(model.score_triples, t) for t in (positives, normal.apply(positives))]
-        return batches, pairs, triples
+        alone = [score(model.score_negatives, positives, c) for c in (normal, virtual)]
+        return batches, pairs, triples, alone
 
-    batches, pairs, (of_positives, of_negatives) = jax.jit(every_way)(variables)
+    batches, pairs, (of_positives, of_negatives), alone = jax.jit(every_way)(variables)
+    for (_, negative), the_same in zip(batches, alone, strict=True):
+        np.testing.assert_allclose(negative, the_same, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(batches[0][0], of_positives, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(batches[1][0], of_positives, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(batches[0][1], of_negatives, rtol=1e-5, atol=1e-5)
@@ -66,6 +77,21 @@ def test_scores_of_a_batch(graph, name, normalize):
         np.testing.assert_allclose(np.sum(pair, axis=(-2, -1)), negative, rtol=1e-5, atol=1e-5)
     changed = ~np.asarray(virtual.replaced).all(-1)
     assert np.mean(np.abs(batches[0][1] - batches[1][1])[changed] > 1e-4) > 0.5
+
+
+@pytest.mark.parametrize('num_negatives', [1, 20])
+def test_negatives_alone_are_scored_a_block_of_positives_at_a_time(graph, num_negatives):
+    """As many positives as are no multiple of a block; with many negatives, every entity is embedded once."""
+    model, variables = model_and_variables(graph, 'transe_l1')
+    positives = Triple.from_rows(jnp.asarray(graph.train[: POSITIVES_PER_BLOCK + 9]))
+    normal = random_corruption(graph, POSITIVES_PER_BLOCK + 9, num_negatives)
+    assert (normal.entity.size > graph.num_entities) == (num_negatives == 20)
+
+    def both(variables):
+        batch = model.apply(variables, positives, normal, method=model.score_batch)
+        return batch[1], model.apply(variables, positives, normal, method=model.score_negatives)
+
+    np.testing.assert_allclose(*jax.jit(both)(variables), rtol=1e-5, atol=1e-5)
 
 
 def test_a_virtual_negative_is_an_entity_put_together_from_two(graph):

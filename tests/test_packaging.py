@@ -90,7 +90,7 @@ def test_lock_is_exact_and_names_no_place():
 
 def test_lock_satisfies_every_requirement():
     locked = {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in _requirements('requirements-lock.txt')}
-    wanted = _requirements('requirements.txt') + _extra('test') + _extra('test-features')
+    wanted = _requirements('requirements.txt') + _extra('test') + _extra('test-features') + _extra('docs')
     wrong = [str(w) for w in wanted if not w.specifier.contains(locked.get(canonicalize_name(w.name), '0'))]
     assert wrong == []
     assert 'tensorflow' not in locked
@@ -201,13 +201,24 @@ def test_environment_for_tests_serves_training_but_not_the_other_way(repository)
 
 def test_further_extras_are_installed_when_asked_for(repository):
     assert '.[test]|' in _installations(repository.launch('launch/test.sh')[-1])[0]
-    for script, extras, wanted in (('launch/test.sh', 'vgg', 'test,vgg'), ('.ci/run', 'vgg', 'test,test-features')):
+    for script, extras, wanted in (
+        ('launch/test.sh', 'vgg', 'test,vgg'),
+        ('.ci/run', 'vgg', 'test,test-features,docs'),
+    ):
         first, second = (repository.launch(script, extras=extras)[-1] for _ in range(2))
         assert f'.[{wanted}]|' in _installations(first)[0] and _installations(second) == []
     assert set(wanted.split(',')) <= set(PROJECT['optional-dependencies'])
     # The features of texts and images are no part of what a first test run installs.
     assert not {'torch', 'transformers'} & {requirement.name for requirement in _extra('test')}
     assert {'torch', 'transformers', 'pytest'} <= {requirement.name for requirement in _extra('test-features')}
+
+
+def test_the_documentation_has_an_extra_of_its_own(repository):
+    code, errors, calls = repository.launch('launch/docs.sh')
+    assert code == 0, errors
+    assert '.[docs]|' in _installations(calls)[0]
+    assert calls[-1] == '-m|sphinx|--fail-on-warning|--keep-going|--quiet|--builder|html|docs|build/docs|'
+    assert repository.launch('launch/docs.sh', fails='sphinx')[0] == 1
 
 
 def test_failed_installation_is_tried_again(repository):

@@ -12,15 +12,17 @@ from mans_jax.models import init_params, model_for
 from mans_jax.samplers import FAMILIES, SamplerText, parse, with_strategy
 from mans_jax.scoring import SCORES
 from mans_jax.training_step import sampler_of, training_data, view_of
-from tests.sampler_examples import EXAMPLES
+from tests.sampler_examples import EXAMPLES, write_files
 
 BATCH = 16
 
 
-@pytest.fixture(scope='module')
-def world(make_graph):
+@pytest.fixture
+def world(make_graph, tmp_path, monkeypatch):
     """(text) -> a sampler made as training makes it, with the data, positives and the view of a fresh model."""
     graph = make_graph(3, num_entities=40, number=200)
+    write_files(tmp_path, graph)
+    monkeypatch.chdir(tmp_path)
 
     def make(text):
         config = Config(data='in memory', batch_size=BATCH, dim=4, num_negatives=2, sampler=text).validate()
@@ -117,3 +119,19 @@ def test_what_cannot_be_read_is_answered_in_one_line(text, message):
     with pytest.raises(InputError) as error:
         Config(data='digits', sampler=text).validate()
     assert str(error.value).startswith(message) and '\n' not in str(error.value)
+
+
+def test_a_strategy_goes_around_a_sampler_that_remembers(world):
+    text = 'nscaching(num_negatives=3, cache_size=5)'
+
+    def run(sampler, positives, view):
+        def step(state, i):
+            return sampler.sample(state, jax.random.fold_in(jax.random.key(1), i), positives, view)[::-1]
+
+        return jax.jit(lambda: jax.lax.scan(step, sampler.init(jax.random.key(0)), jnp.arange(4)))()
+
+    (alone, _, positives, view), (around, *_) = world(text), world(f"mans_a({text}, marks='per_sample')")
+    (state, normal), (state_around, mixed) = run(alone, positives, view), run(around, positives, view)
+    np.testing.assert_array_equal(state, state_around)
+    np.testing.assert_array_equal(normal.entity, mixed.entity)
+    assert 0 < np.mean(~np.all(mixed.replaced, axis=-1)) < 1 and np.all(normal.replaced)

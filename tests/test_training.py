@@ -28,10 +28,15 @@ from tests.graphs import quick_programs, short_recipe, write_openke, write_recip
 STEPS = 16
 """Steps of an epoch of the small graph."""
 
-RECIPES = {
+STATELESS = {
     'mans_a': {'strategy': 'mans_a', 'marks': 'per_sample'},
     'mans_t': {'strategy': 'mans_t', 'share': 0.3},
     'with_replacement': {'with_replacement': True},
+}
+
+RECIPES = STATELESS | {
+    'nscaching': {'sampler': 'nscaching(cache_size=4, candidates=4)', 'strategy': 'mans_a', 'marks': 'per_sample'},
+    'kbgan': {'sampler': 'kbgan(candidates=4)', 'loss': 'self_adversarial'},
 }
 
 
@@ -458,7 +463,7 @@ def test_the_best_of_a_real_run_is_the_one_that_metrics_name(reference):
 
 def test_metrics_tell_what_the_strategy_and_the_step_do(reference):
     shares = {}
-    for name in RECIPES:
+    for name in STATELESS:
         _, _, expected = reference(name)
         train = [line for line in expected['metrics'] if line['split'] == 'train']
         assert [(line['step'], line['epoch']) for line in train] == [(STEPS * e, e) for e in range(1, 5)]

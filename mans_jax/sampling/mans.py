@@ -7,10 +7,10 @@ some modalities, the image say, from the intruder, so that the model must tell t
 Every sampler here wraps a base sampler, which chooses intruders and sides, and works for any number of modalities. Its
 arguments are:
 
-    base: the sampler whose corruptions are made virtual.
-    replace: bool[M], what a virtual negative takes from the intruder: all but structure in the paper.
-    present: bool[E, M] or None, which entity has which modality. A modality is only exchanged between two entities that
-        both have it, and where none is left to exchange the negative stays a normal one.
+- base: the sampler whose corruptions are made virtual.
+- replace: bool[M], what a virtual negative takes from the intruder: all but structure in the paper.
+- present: bool[E, M] or None, which entity has which modality. A modality is only exchanged between two entities that
+  both have it, and where none is left to exchange the negative stays a normal one.
 """
 
 from collections.abc import Sequence

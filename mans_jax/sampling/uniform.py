@@ -2,10 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from mans_jax.graph import HEAD, TAIL, KnownTriples
+from mans_jax.graph import KnownTriples
 from mans_jax.sampling.corruption import Corruption, Sampler, stateless
+from mans_jax.sampling.sides import BERNOULLI, UNIFORM, check_negatives_exist, draw_queries, head_probability
 
 
 def uniform(known: KnownTriples, num_negatives: int = 1) -> Sampler:
@@ -20,7 +20,7 @@ def uniform(known: KnownTriples, num_negatives: int = 1) -> Sampler:
     Raises:
         ValueError: some query is answered by every entity, so that it has no negative.
     """
-    return _draw_unknown(known, num_negatives, jnp.full((known.num_relations,), 0.5))
+    return _draw_unknown(known, num_negatives, UNIFORM)
 
 
 def bernoulli(known: KnownTriples, num_negatives: int = 1) -> Sampler:
@@ -37,36 +37,18 @@ def bernoulli(known: KnownTriples, num_negatives: int = 1) -> Sampler:
     Raises:
         ValueError: some query is answered by every entity, so that it has no negative.
     """
-    return _draw_unknown(known, num_negatives, head_probability(known))
+    return _draw_unknown(known, num_negatives, BERNOULLI)
 
 
-def head_probability(known: KnownTriples) -> Float[Array, 'R']:
-    """tph / (tph + hpt) for each relation, float32[R]; 1/2 for a relation without a triple."""
-    num_queries = known.query_relation.shape[0] - 1
-    num_head_queries = known.query_start[known.num_entities]
-    asks_for_tail = (jnp.arange(num_queries) >= num_head_queries).astype(jnp.int32)
-    relation = known.query_relation[:-1]
-    # Both means have the relation's number of triples above the bar, so only the numbers of queries are left:
-    # tph / (tph + hpt) = (1 / heads) / (1 / heads + 1 / tails) = tails / (heads + tails).
-    heads = jnp.bincount(relation, weights=asks_for_tail, length=known.num_relations)
-    tails = jnp.bincount(relation, weights=1 - asks_for_tail, length=known.num_relations)
-    return jnp.where(heads + tails > 0, tails / jnp.maximum(heads + tails, 1), 0.5).astype(jnp.float32)
-
-
-def _draw_unknown(known, num_negatives, probability_of_head):
-    if known.max_answers >= known.num_entities:
-        raise ValueError(f'a query has all {known.num_entities} entities as its answers, so no negative exists for it')
+def _draw_unknown(known, num_negatives, sides):
+    check_negatives_exist(known)
+    probability_of_head = head_probability(known, sides)
 
     def draw(key, positives, view):
         side_key, entity_key = jax.random.split(key)
-        shape = (positives.head.shape[0], num_negatives)
-        at_head = jax.random.bernoulli(side_key, probability_of_head[positives.relation][:, None], shape)
-        side = jnp.where(at_head, HEAD, TAIL).astype(jnp.int8)
-        # Two look-ups a positive, however many negatives it has.
-        from_tail = known.find(HEAD, positives.tail, positives.relation)
-        from_head = known.find(TAIL, positives.head, positives.relation)
-        start, count = (jnp.where(at_head, a[:, None], b[:, None]) for a, b in zip(from_tail, from_head, strict=True))
-        index = jax.random.randint(entity_key, shape, 0, known.num_entities - count)
-        return Corruption(known.unknown(start, count, index), side, jnp.ones((*shape, 1), bool))
+        queries = draw_queries(side_key, known, positives, num_negatives, probability_of_head)
+        index = jax.random.randint(entity_key, queries.start.shape, 0, known.num_entities - queries.count)
+        entity = known.unknown(queries.start, queries.count, index)
+        return Corruption(entity, queries.side, jnp.ones((*entity.shape, 1), bool))
 
     return stateless(draw)

@@ -22,8 +22,8 @@ def alignment(model: MultiModalEmbedding, variables: dict, graph: KnowledgeGraph
 
     For each pair of modalities, over the n entities that have both: how often an entity's own view in the other one is
     among the k nearest, in either direction; the mean squared distance of the two views, 'alignment' (0 is perfect);
-    and 'uniformity', the logarithm of the mean of exp(-2 |x - y|^2) over pairs of entities, for either modality (lower
-    is more even, 0 where all are one point). Vectors are brought to length 1.
+    and 'uniformity', the logarithm of the mean of `exp(-2 |x - y|^2)` over pairs of entities, for either modality
+    (lower is more even, 0 where all are one point). Vectors are brought to length 1.
 
     See "Understanding Contrastive Representation Learning through Alignment and Uniformity on the Hypersphere", Wang,
     Isola, 2020 (arXiv 2005.10242).
@@ -79,7 +79,7 @@ def find_own(queries: Float[Array, 'N D'], candidates: Float[Array, 'N D']) -> t
 
     Returns:
         (better int32[N], tied int32[N]), the other candidates with a higher and with the same cosine, and float32[N]:
-        for each query the sum over the other queries of exp(-2 |x - y|^2).
+        for each query the sum over the other queries of `exp(-2 |x - y|^2)`.
     """
     n = queries.shape[0]
 
