@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mans_jax.data import lines
-from mans_jax.errors import NotServable
+from mans_jax.errors import InputError, NotServable
+from mans_jax.run_log import whole_lines
 
 TRAIN = ('loss', 'virtual_share', 'gradient_norm', 'update_norm', 'triples_per_second')
 VALID = ('mrr', 'hits_at_1', 'hits_at_3', 'hits_at_10', 'mean_rank')
@@ -37,13 +38,14 @@ def read_curves(path: Path) -> Curves:
         NotServable: it is not there, or no epoch is in it.
     """
     if not path.exists():
-        raise NotServable(f'{path.name} is not in the folder of this run, which alone tells how the training went')
+        raise NotServable(f'{path.name} is not in the folder of this run, and nothing else tells how the training went')
     train, valid = ({name: [] for name in ('epoch', *names)} for names in (TRAIN, VALID))
-    *whole, last = lines.read(path).split('\n') if path.stat().st_size else ['']
-    for number, line in enumerate(whole, start=1):
-        _add(path, number, line, train, valid)
-    if last:
-        _add(path, len(whole) + 1, last, train, valid)
+    try:
+        written = whole_lines(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'{path}: cannot be read ({error}); restore it, or take it away') from None
+    for number, line in enumerate(written, start=1):
+        _add(path, number, line.removesuffix('\n'), train, valid)
     if not train['epoch']:
         raise NotServable(f'{path.name} of this run has no epoch in it')
     every = -(-len(train['epoch']) // MOST_POINTS)

@@ -56,7 +56,7 @@ def short_names(labels: Sequence[str]) -> list[str]:
     parts = [_parts(label) for label in labels]
     depth = [1] * len(parts)
     while True:
-        short = [''.join(part[-number:]).lstrip('/#') for part, number in zip(parts, depth, strict=True)]
+        short = [''.join(part[-number:])[number < len(part) :] for part, number in zip(parts, depth, strict=True)]
         count = Counter(short)
         unclear = [i for i, name in enumerate(short) if count[name] > 1 and depth[i] < len(parts[i])]
         if not unclear:
@@ -64,13 +64,10 @@ def short_names(labels: Sequence[str]) -> list[str]:
         for i in unclear:
             depth[i] += 1
     # Two labels that only differ in what was left out are told apart by all of it.
-    return [
-        label if count[name] > 1 else name.replace('_', ' ') if len(part) > 1 else name
-        for name, part, label in zip(short, parts, labels, strict=True)
-    ]
+    return [label if count[name] > 1 else name for name, label in zip(short, labels, strict=True)]
 
 
 def _parts(label):
     """The parts of an address, each but the first with what parts it from the one before; else the label alone."""
     found = _ADDRESS.fullmatch(label)
-    return re.split(r'(?=[/#])', found[1]) if found else [label]
+    return re.split(r'(?=[/#])', found[1].replace('_', ' ')) if found else [label]

@@ -28,7 +28,7 @@ class ScoreSamples(NamedTuple):
     """Histograms over the same bins.
 
     Attributes:
-        edges: float64[bins + 1].
+        edges: float64[bins + 1]; the first and the last bin are empty.
         density: POSITIVE, NORMAL and, where there are any, VIRTUAL to float64[bins]; the area below each is 1.
         counts: how many scores are in each.
         beaten: NORMAL and VIRTUAL to the share of negatives that score below their own triple, ties counted half.
@@ -84,6 +84,9 @@ def sample_scores(run: Run, params: dict, seed: int) -> ScoreSamples:
     pooled = np.concatenate(list(scores.values()))
     edges = np.histogram_bin_edges(pooled, bins=int(np.clip(np.sqrt(len(pooled)), *_BINS)))
     density = {name: np.histogram(values, bins=edges, density=True)[0] for name, values in scores.items()}
+    # An empty bin at either end, so that a curve through the bins begins and ends at zero.
+    edges = np.concatenate([[2 * edges[0] - edges[1]], edges, [2 * edges[-1] - edges[-2]]])
+    density = {name: np.pad(values, 1) for name, values in density.items()}
     return ScoreSamples(edges, density, {name: len(values) for name, values in scores.items()}, beaten)
 
 
