@@ -1,7 +1,13 @@
 """How Sphinx builds these pages: `launch/docs.sh`."""
 
+import importlib
 import pathlib
+import re
 import sys
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -9,7 +15,6 @@ sys.path.insert(0, str(ROOT))
 import mans_jax  # noqa: E402  (it is found by the line above)
 
 project = 'mans_jax'
-author = 'the mans_jax authors'
 version = release = mans_jax.__version__
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon', 'sphinx.ext.viewcode']
@@ -17,7 +22,12 @@ exclude_patterns = ['_build']
 html_theme = 'furo'
 html_title = f'mans_jax {version}'
 html_static_path = ['_static']
+html_css_files = ['pages.css']
 html_show_sphinx = False
+html_show_copyright = False
+html_copy_source = False
+# Quotes and dots in prose are often code.
+smartquotes = False
 
 # A heading is linked to as it is on a code host.
 myst_heading_anchors = 3
@@ -32,26 +42,127 @@ nb_merge_streams = True
 
 # Shapes and types of arguments stand in the signatures; what they mean, in the docstrings.
 autodoc_member_order = 'bysource'
-autodoc_typehints_format = 'short'
-autodoc_default_options = {'members': True}
-napoleon_google_docstring = True
+autodoc_default_options = {'members': True, 'ignore-module-all': True}
+autodoc_preserve_defaults = True
+add_module_names = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+toc_object_entries_show_parents = 'hide'
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
-napoleon_attr_annotations = False
-# Docstrings say `name` as Markdown does.
-default_role = 'code'
+napoleon_use_rtype = False
+napoleon_custom_sections = [('Attributes', 'params_style')]
+# `name` in a docstring leads to what is called so, where that is ours. A full name of ours that leads nowhere is an
+# error; names of others are not looked up, which would need the network.
+default_role = 'py:obj'
+nitpicky = True
+nitpick_ignore_regex = [(r'py:.*', r'(?!mans_jax\.).*')]
+
+_OF_OTHERS = re.compile(r'\b(?:jax\.)?(?:jaxlib\._jax|jaxtyping|collections\.abc|typing|numpy)\.')
+_NO_CODE = re.compile(r'<function .*?<lambda>>|<[a-z][^<>]*>')
+_LONGEST_VALUE = 60
+
+
+class ShortValues(SphinxTransform):
+    """Takes the values of constants away where they are long, as those of tables of functions."""
+
+    default_priority = 400
+
+    def apply(self):
+        """Changes the page."""
+        for part in list(self.document.findall(addnodes.desc_annotation)):
+            text = part.astext()
+            if text.startswith(' = ') and (len(text) > _LONGEST_VALUE or '<' in text):
+                part.parent.remove(part)
+
+
+class Dashes(SphinxTransform):
+    """A dash between an argument and what it means; elsewhere two hyphens are those of a flag."""
+
+    default_priority = 400
+
+    def apply(self):
+        """Changes the page."""
+        for text in list(self.document.findall(nodes.Text)):
+            if text == ' -- ':
+                text.parent.replace(text, nodes.Text(' – '))
+
+
+class LinksToModules(SphinxTransform):
+    """Leads a link to a file of the package to its place in the API, instead of offering the file for download."""
+
+    default_priority = 5
+
+    def apply(self):
+        """Changes the page."""
+        for link in list(self.document.findall(addnodes.download_reference)):
+            path = pathlib.PurePosixPath(link['reftarget'])
+            if 'mans_jax' in path.parts and path.suffix == '.py':
+                parts = path.with_suffix('').parts[path.parts.index('mans_jax') :]
+                name = '.'.join(parts).removesuffix('.__init__')
+                where = {'refdoc': self.env.docname, 'refdomain': 'py', 'reftype': 'mod', 'reftarget': name}
+                found = addnodes.pending_xref('', *link.children, refexplicit=True, **where)
+                link.replace_self(found)
+
+
+def _shorten_signature(app, what, name, obj, options, signature, returns):
+    """Names of others without their modules, as in the source: `Float[Array, 'B K']`; dots for what is no code."""
+    return tuple(text and _NO_CODE.sub('...', _OF_OTHERS.sub('', text)) for text in (signature, returns))
+
+
+def _says_nothing(app, what, name, obj, skip, options):
+    """Fields of named tuples stand in the docstring of their class, and `replace` is in every dataclass of Flax."""
+    is_field = type(obj).__name__ == '_tuplegetter'
+    return True if is_field or getattr(obj, '__module__', None) == 'flax.struct' else skip
+
+
+def _flags_of_commands():
+    """Imports the command lines one after the other, since their flags may have the same names: module to its flags."""
+    from absl import flags
+
+    # Those of absl itself are defined once, here.
+    importlib.import_module('mans_jax.command_line')
+    found = {}
+    for path in sorted((ROOT / 'mans_jax').glob('*.py')):
+        if "__name__ == '__main__'" in path.read_text():
+            before = set(flags.FLAGS)
+            module = importlib.import_module(f'mans_jax.{path.stem}')
+            getattr(module, 'define_flags', lambda: None)()
+            found[module.__name__] = [flags.FLAGS[name] for name in flags.FLAGS if name not in before]
+            for flag in found[module.__name__]:
+                delattr(flags.FLAGS, flag.name)
+    return found
+
+
+def _describe_flags(flags):
+    """The flags as a list, in the words of `--help`."""
+    for flag in flags:
+        default = flag.default_as_str if flag.default else None
+        default = f' By default {default.strip(chr(39))}.' if default else ''
+        said = flag.help.removesuffix(';\n    repeat this option to specify a list of values')
+        yield f'- ``--{flag.name}``: {said}{default}'.replace('|', '\\|')
 
 
 def setup(app):
-    """Leaves out what says nothing, and names arrays as the code does."""
-    app.connect('autodoc-skip-member', lambda app, what, name, member, skip, options: _says_nothing(member) or skip)
-    app.connect('autodoc-process-signature', _with_short_names)
+    """Connects what reads docstrings, signatures and links before Sphinx does."""
+    flags, plain = _flags_of_commands(), {}
 
+    def before_napoleon(app, what, name, obj, options, lines):
+        # Formulas hold bars and stars that are no markup, and a letter with a full stop is no item of a list.
+        outside_of_code = re.compile(r'`[^`]*`|[|]|[*][*]')
+        lines[:] = [outside_of_code.sub(lambda m: m[0] if m[0][0] == '`' else f'\\{m[0]}', line) for line in lines]
+        lines[:] = [re.sub(r'^(\s*(?:\w+: )?)([A-Z]\.)', r'\1\\\2', line) for line in lines]
+        plain[name] = list(lines)
 
-def _says_nothing(member):
-    """Fields of named tuples stand in the docstring of their class, and `replace` is in every dataclass of Flax."""
-    return type(member).__name__ == '_tuplegetter' or getattr(member, '__module__', None) == 'flax.struct'
+    def after_napoleon(app, what, name, obj, options, lines):
+        # It takes what stands before a colon in the docstring of a constant for its type.
+        if what in ('attribute', 'data'):
+            lines[:] = plain[name]
+        if what == 'module' and name in flags:
+            lines += ['', *_describe_flags(flags[name]), '']
 
-
-def _with_short_names(app, what, name, obj, options, signature, returns):
-    return tuple(text and text.replace('jaxlib._jax.Array', 'Array') for text in (signature, returns))
+    app.connect('autodoc-process-docstring', before_napoleon, priority=400)
+    app.connect('autodoc-process-docstring', after_napoleon, priority=600)
+    app.connect('autodoc-process-signature', _shorten_signature)
+    app.connect('autodoc-skip-member', _says_nothing)
+    for transform in (ShortValues, Dashes, LinksToModules):
+        app.add_transform(transform)

@@ -166,13 +166,7 @@ class MultiModalEmbedding(nn.Module):
             queries: Queries of int32[Q].
             candidates: from `candidates`.
         """
-        views = self.query(*queries)
-
-        def score_block(block):
-            return fusion.all_pairs_with_all(self.score, views, block.columns, block.present)
-
-        scores = jax.lax.map(score_block, candidates)
-        return jnp.moveaxis(scores, 0, 1).reshape(queries.kept.shape[0], -1)[:, : self.num_entities]
+        return score_blocks(self.score, self.query(*queries), candidates)[:, : self.num_entities]
 
     def score_pairs(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K M M']:
         """The negatives' plausibility by pair of modalities: of the kept entity, then of the other one."""
@@ -198,6 +192,22 @@ class MultiModalEmbedding(nn.Module):
 
     def _scaled(self, vectors):
         return scoring.unit(vectors) if self.normalize else vectors
+
+
+def score_blocks(score: scoring.ScoreFunction, queries: Views, candidates: Candidates) -> Float[Array, 'Q candidates']:
+    """The plausibility of every candidate, the padding too, as the answer of every query.
+
+    Args:
+        score: the score function.
+        queries: Views[Q, M, D], from `fusion.query`.
+        candidates: blocks of C columns.
+    """
+
+    def score_block(block):
+        return fusion.all_pairs_with_all(score, queries, block.columns, block.present)
+
+    scores = jax.lax.map(score_block, candidates)
+    return jnp.moveaxis(scores, 0, 1).reshape(queries.present.shape[0], -1)
 
 
 def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT) -> dict:

@@ -14,6 +14,7 @@ from absl import flags
 
 from mans_jax import command_line
 from mans_jax.aligned_text import aligned
+from mans_jax.data.lines import cell
 from mans_jax.errors import InputError
 from mans_jax.prediction.query_file import PLACES, Query, make_query, read_queries
 
@@ -112,17 +113,10 @@ def format_lines(answers: Iterator[dict], form: str) -> Iterator[str]:
         yield from (json.dumps(found, ensure_ascii=False) for found in answers)
         return
     # The first answer before the heading: what is wrong with a query is said before anything is printed.
-    cells = ([_cell(found[name]) for name in _COLUMNS] for found in answers)
+    cells = ([cell(found[name]) for name in _COLUMNS] for found in answers)
     first = list(itertools.islice(cells, 1))
     lines = itertools.chain([_COLUMNS], first, cells)
     yield from ('\t'.join(line) for line in lines) if form == 'tsv' else [aligned(list(lines), left=_LABELS)]
-
-
-def _cell(value) -> str:
-    """A value as a cell of one line of a table, in which a label must not end the cell or the line."""
-    if value is None or isinstance(value, bool):
-        return '' if value is None else json.dumps(value)
-    return str(value).replace('\\', '\\\\').replace('\t', '\\t').replace('\n', '\\n')
 
 
 def _largest(graph) -> dict[str, int]:

@@ -106,7 +106,8 @@ def strike_out(
 
     def strike(step, scores):
         position = step * _KNOWN_PER_STEP + jnp.arange(_KNOWN_PER_STEP)
-        row = jnp.searchsorted(end, position, side='right')
+        # No binary search: it needs to know Q, which may be symbolic where a function is exported.
+        row = jnp.sum(end <= position[:, None], axis=1)
         answer = known.answers.at[start[row] + position - (end - count)[row]].get(mode='clip')
         # Past the end of the list, `row` is out of range and the update is dropped.
         return scores.at[row, answer - first].set(-jnp.inf, mode='drop')

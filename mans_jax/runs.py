@@ -17,7 +17,7 @@ from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding, model_for
 from mans_jax.samplers import NORMAL
 from mans_jax.scoring import SCORES
-from mans_jax.training_step import TrainingData, TrainState, init_state, sampler_of, training_data
+from mans_jax.training_step import TrainingData, TrainState, check_sampler, init_state, training_data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +73,15 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
             f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
             f'that no negative can be drawn; leave that relation out'
         )
+    model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize, absent=config.absent)
     try:
-        sampler_of(config, data)
+        check_sampler(model, config, data)
     except ValueError as error:
         raise InputError(f'config.sampler is {config.sampler!r}: {error}') from None
     return Run(
         config=config,
         graph=graph,
-        model=model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize, absent=config.absent),
+        model=model,
         data=data,
         known=KnownTriples.build(
             np.concatenate([graph.train, graph.valid, graph.test]),

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, PyTree
 
 from mans_jax import sampling
 from mans_jax.data import concepts as concept_file
+from mans_jax.data import negatives as negatives_file
 from mans_jax.errors import InputError, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.sampling import Sampler, structure
@@ -52,13 +53,13 @@ class Family:
         make: `(inputs, inner samplers, tables, **options) -> Sampler`; traced, and raises ValueError for options that
             make no sense.
         options: every option with its default; a value must be of the default's type. None stands for the K of the
-            config.
+            config; a type for an option that may be left out, which is then None.
         num_inner: how many samplers it wraps: the fewest and the most.
         build: `(graph, **options) -> tables`, a pytree of arrays counted on the host.
     """
 
     make: Callable[..., Sampler]
-    options: Mapping[str, bool | int | float | str | None] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, bool | int | float | str | type | None] = dataclasses.field(default_factory=dict)
     num_inner: tuple[int, int] = (0, 0)
     build: Callable[..., PyTree] = lambda graph, **options: ()
 
@@ -79,7 +80,9 @@ class SamplerText:
 
     def all_options(self) -> dict:
         """Every option of the family, with the default of those that are not given."""
-        return {**FAMILIES[self.name].options, **self.options}
+        defaults = FAMILIES[self.name].options
+        given = {name: None if isinstance(default, type) else default for name, default in defaults.items()}
+        return {**given, **self.options}
 
     def exchanges_modalities(self) -> bool:
         """Whether it or a sampler inside it makes virtual negatives."""
@@ -125,6 +128,21 @@ def _by_concept(graph, known, concepts):
     return sampling.concept_pools(known, *concept_file.read(concepts, graph.entities))
 
 
+def _from_file(graph, known, negatives, keys):
+    if not negatives:
+        raise ValueError("say where the negatives are, negatives='FILE.tsv', as in data/negatives.py")
+    return sampling.Supplied.build(known, *negatives_file.read(negatives, graph, keys))
+
+
+def _combination(combine, **options):
+    """The family of a sampler of `sampling.combine` that is made of any number of samplers."""
+
+    def make(inputs, inner, tables, **options):
+        return combine(inner, **options)
+
+    return Family(make, options, num_inner=(2, 16))
+
+
 def _strategy(wrap, **options):
     """The family of a sampler of `sampling.mans`."""
 
@@ -158,6 +176,11 @@ FAMILIES = {
     'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30),
     'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}),
     'kbgan': Family(_kbgan, {**_K, 'generator': 'distmult', 'candidates': 20, 'learning_rate': 1e-3}),
+    'eans': _leaf(sampling.eans, every=1000, clusters=100, spread=290.0, sides=BERNOULLI),
+    'from_file': _tabled(sampling.supplied, _from_file, negatives='', keys=negatives_file.LABEL),
+    'mixture': _combination(sampling.mixture, share=0.5, share_end=float),
+    'concatenate': _combination(sampling.concatenate),
+    'fallback': Family(lambda inputs, inner, tables: sampling.fallback(*inner, inputs.known), num_inner=(2, 2)),
     'mans_v': _strategy(sampling.mans_v),
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),
@@ -251,7 +274,8 @@ def _option(name, keyword, text):
         value = ast.literal_eval(keyword.value)
     except (ValueError, TypeError):
         raise _unreadable(text, ast.get_source_segment(text.strip(), keyword.value) or text) from None
-    want = int if options[keyword.arg] is None else type(options[keyword.arg])
+    default = options[keyword.arg]
+    want = default if isinstance(default, type) else int if default is None else type(default)
     is_a_count = keyword.arg in _K and type(value) is int and value < 1
     if want is float and type(value) is int:
         value = float(value)

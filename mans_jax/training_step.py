@@ -86,6 +86,23 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
     return make_sampler(config.sampler_text(), inputs, data.tables)
 
 
+def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData) -> None:
+    """Lets the sampler draw for a batch, in shapes alone: nothing is compiled.
+
+    Raises:
+        ValueError: an option of it has a value that makes no sense, or it cannot serve this model and batch.
+    """
+    sampler = sampler_of(config, data)
+
+    def draw(key):
+        params_key, state_key, sample_key = jax.random.split(key, 3)
+        positives = jax.tree.map(lambda ids: ids[: config.batch_size], data.triples)
+        view = view_of(model, init_params(model, params_key), data.frozen, jnp.float32(0))
+        return sampler.sample(sampler.init(state_key), sample_key, positives, view)
+
+    jax.eval_shape(draw, jax.random.key(0))
+
+
 def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -> TrainState:
     """The state before the first step, which the seed decides."""
     keys = _named_keys(data.seed)

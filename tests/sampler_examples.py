@@ -16,10 +16,15 @@ LEAVES = {
     'nscaching': 'nscaching(num_negatives=3, cache_size=5, candidates=4)',
     'mmrns': 'mmrns(num_negatives=3, candidates=30, temperature=5, learning_rate=0.01)',
     'kbgan': "kbgan(num_negatives=3, generator='complex', candidates=5, learning_rate=0.01)",
+    'eans': "eans(num_negatives=3, sides='uniform', every=3, clusters=4, spread=5.0)",
+    'from_file': "from_file(num_negatives=3, sides='uniform', negatives='negatives.tsv', keys='id')",
 }
 """Samplers that wrap no other."""
 
 WRAPPERS = {
+    'mixture': 'mixture(bernoulli, mans_v(in_batch), uniform, share=0.2, share_end=0.8)',
+    'concatenate': 'concatenate(bernoulli, mans_v(eans(clusters=4)), in_batch(num_negatives=2))',
+    'fallback': 'fallback(mans_h(in_batch), uniform)',
     'mans_v': 'mans_v(bernoulli)',
     'mans_t': 'mans_t(bernoulli, share=0.5)',
     'mans_h': 'mans_h(bernoulli, share=0.5)',
@@ -33,3 +38,10 @@ def write_files(folder: Path, graph: KnowledgeGraph) -> None:
     """Writes the files that the texts name, for a graph."""
     concepts = [f'{label}\tconcept {i % 4}\n' for i, label in enumerate(graph.entities)]
     (folder / 'concepts.tsv').write_text(''.join(concepts))
+    known = set(map(tuple, graph.train.tolist()))
+    lines = []
+    # Of every other triple, all tails that may stand in place of its own.
+    for head, relation, tail in graph.train[::2].tolist():
+        tails = [other for other in range(graph.num_entities) if (head, relation, other) not in known]
+        lines.append('\t'.join(map(str, [head, relation, tail, 'tail', *tails])) + '\n')
+    (folder / 'negatives.tsv').write_text(''.join(lines))

@@ -9,6 +9,7 @@ from mans_jax.config import Config
 from mans_jax.errors import InputError
 from mans_jax.graph import HEAD, TAIL, Triple
 from mans_jax.models import init_params, model_for
+from mans_jax.runs import make_run
 from mans_jax.samplers import FAMILIES, SamplerText, parse, with_strategy
 from mans_jax.scoring import SCORES
 from mans_jax.training_step import sampler_of, training_data, view_of
@@ -135,3 +136,58 @@ def test_a_strategy_goes_around_a_sampler_that_remembers(world):
     np.testing.assert_array_equal(state, state_around)
     np.testing.assert_array_equal(normal.entity, mixed.entity)
     assert 0 < np.mean(~np.all(mixed.replaced, axis=-1)) < 1 and np.all(normal.replaced)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ("relation_typed(sides='both')", "is {!r}: sides must be 'bernoulli' or 'uniform', not 'both'"),
+        (
+            'degree_weighted(exponent=1e9)',
+            ': degree_weighted: exponent is 1000000000.0, and a degree to that power is ',
+        ),
+        ('sans(hops=0)', ': sans: hops is 0, but must be at least 1'),
+        ("sans(variant='walk')", ": sans: variant must be 'uniform' or 'random_walk', not 'walk'"),
+        ('cans', ": cans: say where the concepts are, concepts='FILE.tsv', a file of lines "),
+        ('from_file', ": from_file: say where the negatives are, negatives='FILE.tsv'"),
+        ("from_file(negatives='negatives.tsv', keys='name')", ": from_file: keys must be 'label' or 'id', not 'name'"),
+        ('eans', 'is {!r}: clusters is 100, but must be between 1 and the 40 entities'),
+        (
+            'in_batch',
+            'is {!r}: in_batch needs the entities of other positives, but the batch has one: raise batch_size',
+        ),
+        ('shared_pool(pool=1)', 'is {!r}: pool is 1, but each positive takes num_negatives=2 of it: raise it'),
+        ('mixture(uniform, bernoulli, share=2)', 'is {!r}: share is 2.0, but is a share between 0 and 1'),
+        (
+            'mixture(uniform, mans_v(bernoulli(num_negatives=3)))',
+            'is {!r}: the samplers of a mixture draw 2, 3 negatives: give all the same num_negatives',
+        ),
+        (
+            'fallback(in_batch(num_negatives=5), bernoulli)',
+            'is {!r}: in_batch needs the entities of other positives, but the batch has one',
+        ),
+    ],
+)
+def test_what_a_graph_or_a_model_cannot_serve_is_answered_in_one_line(make_graph, text, message):
+    graph = make_graph(3, num_entities=40, number=200)
+    config = Config(data='in memory', batch_size=1, dim=4, num_negatives=2, sampler=text).validate()
+    with pytest.raises(InputError) as error:
+        make_run(config, graph)
+    message = f'config.sampler {message}' if message.startswith('is') else f'config.sampler{message}'
+    assert str(error.value).startswith(message.format(text)) and '\n' not in str(error.value)
+
+
+def test_files_that_a_sampler_cannot_use_are_named_with_the_line(make_graph, tmp_path, monkeypatch):
+    graph = make_graph(3, num_entities=40, number=200)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'concepts.tsv').write_text('entity 1\tplace\nentity 2\n')
+    (tmp_path / 'negatives.tsv').write_text('entity 1\trelation 0\n')
+    for text, message in (
+        ("mans_v(cans(concepts='concepts.tsv'))", "concepts.tsv, line 2: 'entity 2', expected"),
+        ("from_file(negatives='negatives.tsv')", "negatives.tsv, line 1: 'entity 1\\trelation 0' has 2 columns"),
+        ("from_file(negatives='missing.tsv')", 'missing.tsv: no such file'),
+    ):
+        config = Config(data='in memory', batch_size=8, dim=4, sampler=text).validate()
+        with pytest.raises(InputError) as error:
+            make_run(config, graph)
+        assert str(error.value).startswith(message)

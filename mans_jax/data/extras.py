@@ -14,6 +14,9 @@ _INSTALL = {
     'torch': 'torch',
 }
 
+_PACKAGES = {'PIL': 'pillow', 'vl_convert': 'vl-convert-python'}
+"""What is installed, where that is called otherwise than what is imported."""
+
 
 def import_for(path: Path, name: str) -> ModuleType:
     """Imports the library, or the module of one, that reads a file.
@@ -46,9 +49,19 @@ def import_for_report(name: str) -> ModuleType:
     return _import_of_extra(name, 'report')
 
 
-def _import_of_extra(name, extra):
+def import_for_export(name: str) -> ModuleType:
+    """Imports a library, or the module of one, that an export is written with.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    return _import_of_extra(name, 'export', 'this export')
+
+
+def _import_of_extra(name, extra, purpose='this'):
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         library = (error.name or name).partition('.')[0]
-        raise InputError(f"{library} is needed for this: pip install '.[{extra}]'") from None
+        library = _PACKAGES.get(library, library)
+        raise InputError(f"{library} is needed for {purpose}: pip install '.[{extra}]'") from None

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import gzip
+import json
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
@@ -143,3 +144,16 @@ def quote(text: str, *, width: int = 60) -> str:
 def name_some(labels: Sequence[str], *, number: int = 3) -> str:
     """The first few of some labels, for a one-line message."""
     return ', '.join(map(quote, labels[:number])) + (', ...' if len(labels) > number else '')
+
+
+def cell(value) -> str:
+    """A value as a cell of one line of a table, in which a label must not end the cell or the line.
+
+    Backslash, tab, line feed and carriage return become \\\\, \\t, \\n and \\r; None is empty, a bool as in JSON.
+    """
+    if value is None or isinstance(value, bool):
+        return '' if value is None else json.dumps(value)
+    return str(value).translate(_ESCAPES)
+
+
+_ESCAPES = str.maketrans({'\\': r'\\', '\t': r'\t', '\n': r'\n', '\r': r'\r'})

@@ -382,4 +382,4 @@ GRAPHS: dict[str, PublishedGraph] = {
     'mmkg_fb15k': _mmkg('FB15K', _FB15K_MMKG_TRIPLES, _FB15K_MMKG_FACTS, f'{_MMKG_LICENCE} over Freebase, CC BY 2.5'),
     'mmkg_yago15k': _mmkg('YAGO15K', _YAGO15K_MMKG_TRIPLES, _YAGO15K_MMKG_FACTS, f'{_MMKG_LICENCE} over YAGO, CC BY'),
 }
-"""The published graphs by name; those that begin with mmkg_ are split here, since MMKG publishes no split."""
+"""The published graphs by name; those that begin with `mmkg_` are split here, since MMKG publishes no split."""

@@ -14,6 +14,7 @@ from mans_jax.blocks import padded, relation_scores
 from mans_jax.errors import InputError, not_finite
 from mans_jax.graph import HEAD, TAIL, Triple
 from mans_jax.models import FROZEN, PARAMS, Candidates
+from mans_jax.prediction.embedded import Embedded, embed_relations
 from mans_jax.prediction.kept_calibration import Calibrations, calibrations
 from mans_jax.prediction.nearest import unknown_label
 from mans_jax.prediction.top_k import top_answers
@@ -150,6 +151,10 @@ class Predictor:
     def _variables(self):
         return {PARAMS: self.params, FROZEN: self.run.data.frozen}
 
+    @functools.cached_property
+    def _embedded(self):
+        return Embedded(self.candidates, embed_relations(self.run.model, self._variables))
+
     def _complete(self, side, kept, relations, k, novel) -> Answers:
         graph = self.run.graph
         kept, relation = self._all_ids(kept, relations, second='relation')
@@ -171,7 +176,7 @@ class Predictor:
         return self._answers(graph.entities, self.calibrations.entity, ids, scores, triples)
 
     def _top(self, queries, k, novel):
-        return top_answers(self.run.model, self._variables, self.candidates, queries, k, self.run.known, novel)
+        return top_answers(self.run.model.score, self._embedded, queries, k, self.run.known, novel)
 
     def _answers(self, names, curve, ids, scores, triples) -> Answers:
         is_answer = ids >= 0

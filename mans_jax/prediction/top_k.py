@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mans_jax.graph import KnownTriples
-from mans_jax.models import Candidates, MultiModalEmbedding
+from mans_jax.models import score_blocks
+from mans_jax.prediction.embedded import Embedded, make_queries
 from mans_jax.ranking import Queries, strike_out
+from mans_jax.scoring import ScoreFunction
 
 
 class Top(NamedTuple):
@@ -28,15 +30,9 @@ class Top(NamedTuple):
     bad_entity: Int[Array, '']
 
 
-@partial(jax.jit, static_argnames=('model', 'k'))
+@partial(jax.jit, static_argnames=('score', 'k'))
 def top_answers(
-    model: MultiModalEmbedding,
-    variables: dict,
-    candidates: Candidates,
-    queries: Queries,
-    k: int,
-    known: KnownTriples,
-    novel=False,
+    score: ScoreFunction, embedded: Embedded, queries: Queries, k: int, known: KnownTriples, novel=False
 ) -> Top:
     """The k entities that score highest as answers of each query.
 
@@ -45,20 +41,21 @@ def top_answers(
     Q x (k + C) and not with Q x E, and time does not grow with E x k.
 
     Args:
-        model: the model that scores.
-        variables: its parameters and features.
-        candidates: from `model.candidates`, in blocks of C.
-        queries: Queries of int32[Q].
+        score: the score function.
+        embedded: all entities, in blocks of C, and relations.
+        queries: Queries of int32[Q]; where a function is exported, Q may be symbolic.
         k: how many answers, at most E.
-        known: the triples that may be left out.
+        known: the triples that may be left out, of the same E entities.
         novel: whether they are, bool[]; one program serves both.
 
     Returns:
         Top.
     """
+    candidates, num_entities = embedded.entities, known.num_entities
+    views = make_queries(score, embedded, queries)
     num_queries, (num_blocks, *_, columns) = queries.kept.shape[0], candidates.columns.shape
     at_once = min(-(-k // columns), num_blocks)
-    width = min(at_once * columns, model.num_entities)
+    width = min(at_once * columns, num_entities)
     start, count = known.find(*queries)
     count = jnp.where(novel, count, 0)
 
@@ -67,9 +64,9 @@ def top_answers(
         start_block = jnp.minimum(first_block, num_blocks - at_once)
         blocks = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start_block, at_once), candidates)
         first = start_block * columns
-        scores = model.apply(variables, queries, blocks, method=model.score_candidates)
+        scores = score_blocks(score, views, blocks)[:, :width]
         entity = first + jnp.arange(width)
-        is_entity = (entity >= first_block * columns) & (entity < model.num_entities)
+        is_entity = (entity >= first_block * columns) & (entity < num_entities)
         bad = ~jnp.isfinite(scores) & is_entity
         # Minus zero would count as less than zero.
         scores = jnp.where(is_entity, jnp.where(scores == 0, 0.0, scores), -jnp.inf)
@@ -80,22 +77,22 @@ def top_answers(
         # What has come before stands in front, and has the lower ids: of equals `top_k` takes the first.
         pool = jnp.concatenate([best.score, scores], axis=1)
         entities = jnp.concatenate([best.entity, jnp.broadcast_to(entity, scores.shape)], axis=1)
-        score, place = jax.lax.top_k(pool, k)
+        best_score, place = jax.lax.top_k(pool, k)
         query, column = jnp.divmod(jnp.argmax(bad), width)
         is_new = jnp.any(bad) & (best.bad_query < 0)
         return Top(
             entity=jnp.take_along_axis(entities, place, axis=1),
-            score=score,
+            score=best_score,
             bad_query=jnp.where(is_new, query, best.bad_query),
             bad_entity=jnp.where(is_new, first + column, best.bad_entity),
         ), None
 
     nothing = Top(
-        entity=jnp.full((num_queries, k), model.num_entities, jnp.int32),
+        entity=jnp.full((num_queries, k), num_entities, jnp.int32),
         score=jnp.full((num_queries, k), -jnp.inf, jnp.float32),
         bad_query=jnp.int32(-1),
         bad_entity=jnp.int32(-1),
     )
     best, _ = jax.lax.scan(merge, nothing, jnp.arange(0, num_blocks, at_once, dtype=jnp.int32))
     # A struck out candidate may stand among the last places of a query with fewer than k answers.
-    return best._replace(entity=jnp.where(best.score > -jnp.inf, best.entity, model.num_entities))
+    return best._replace(entity=jnp.where(best.score > -jnp.inf, best.entity, num_entities))

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples
-from mans_jax.models import FROZEN, PARAMS, frozen_variables, init_params, model_for
+from mans_jax.models import FROZEN, PARAMS, Candidates, frozen_variables, init_params, model_for
+from mans_jax.prediction.embedded import Embedded, embed_relations
 from mans_jax.prediction.top_k import top_answers
 from mans_jax.ranking import Queries
 from mans_jax.scoring import SCORES
@@ -21,7 +22,7 @@ KNOWN_TRIPLES = 150
 
 @pytest.fixture(scope='module')
 def made(make_graph):
-    """seed -> what `top_answers` takes, with small exact numbers, and the known triples as a set."""
+    """seed -> a model, what `top_answers` takes, with small exact numbers, and the known triples as a set."""
     graph = make_graph(0, num_entities=E, num_relations=R, number=KNOWN_TRIPLES - 74)
     model = model_for(graph, SCORES['transe_l1'], dim=4, normalize=False)
 
@@ -48,7 +49,8 @@ def made(make_graph):
         queries = Queries(*(rng.integers(0, bound, Q).astype(np.int32) for bound in (2, E, R)))
         for ids, first in zip(queries, (TAIL, rows[0, 0], rows[0, 1]), strict=True):
             ids[0] = first
-        return model, variables, candidates, blocks, known, queries, {tuple(row) for row in rows.tolist()}
+        embedded = Embedded(blocks, embed_relations(model, variables))
+        return model, variables, candidates, embedded, known, queries, {tuple(row) for row in rows.tolist()}
 
     return make
 
@@ -70,8 +72,8 @@ def sizes_of(known):
 @given(seed=st.integers(0, 2**31), k=st.sampled_from([1, 3, 7, 13, E]), novel=st.booleans())
 def test_equals_a_stable_sort_of_all_scores(made, seed, k, novel):
     """With ties, absent modalities, blocks that k exceeds, and a query that every entity is known to answer."""
-    model, variables, candidates, blocks, known, queries, rows = made(seed)
-    top = jax.device_get(top_answers(model, variables, blocks, queries, k, known, novel))
+    model, variables, candidates, embedded, known, queries, rows = made(seed)
+    top = jax.device_get(top_answers(model.score, embedded, queries, k, known, novel))
     assert top.bad_query == -1
     scores = np.array(ALL_SCORES(model, variables, queries, candidates))
     for q, (side, kept, relation) in enumerate(zip(*(ids.tolist() for ids in queries), strict=True)):
@@ -99,24 +101,24 @@ def test_examples_have_ties(made):
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
 def test_a_score_that_is_not_finite_is_reported(made, value):
-    model, variables, _, blocks, known, queries, _ = made(1)
-    columns = np.array(blocks.columns)
+    model, _, _, embedded, known, queries, _ = made(1)
+    columns = np.array(embedded.entities.columns)
     block, column = divmod(E - 1, C)
     columns[block, 0, :, column] = value
-    blocks = blocks._replace(columns=jnp.asarray(columns), present=jnp.ones_like(blocks.present))
-    top = jax.device_get(top_answers(model, variables, blocks, queries, 3, known, False))
+    entities = Candidates(jnp.asarray(columns), jnp.ones_like(embedded.entities.present))
+    queries = queries._replace(kept=np.minimum(queries.kept, E - 2))
+    top = jax.device_get(top_answers(model.score, Embedded(entities, embedded.relations), queries, 3, known, False))
     assert top.bad_query >= 0 and top.bad_entity == E - 1
 
 
 def test_memory_does_not_grow_with_the_number_of_entities_times_queries(made):
     """What the compiled program needs besides its arguments, for 64 times as many blocks."""
-    model, variables, _, blocks, known, queries, _ = made(2)
+    model, _, _, embedded, known, queries, _ = made(2)
     sizes = []
     for times in (1, 64):
-        many = jax.tree.map(lambda x, times=times: jnp.concatenate([x] * times), blocks)
-        larger = model.clone(num_entities=E * times)
-        params = {**variables[PARAMS], 'entity': jnp.tile(variables[PARAMS]['entity'], (times, 1))}
-        compiled = top_answers.lower(larger, {**variables, PARAMS: params}, many, queries, 3, known, False).compile()
-        sizes.append(compiled.memory_analysis().temp_size_in_bytes)
+        many = jax.tree.map(lambda x, times=times: jnp.concatenate([x] * times), embedded.entities)
+        larger = dataclasses.replace(known, num_entities=E * times)
+        lowered = top_answers.lower(model.score, Embedded(many, embedded.relations), queries, 3, larger, False)
+        sizes.append(lowered.compile().memory_analysis().temp_size_in_bytes)
     scores = E * 64 * Q * 4
     assert sizes[1] - sizes[0] < scores / 2, sizes

@@ -9,21 +9,12 @@ import pytest
 from mans_jax.errors import NotServable
 from mans_jax.reporting import adaptive_choice as module
 from mans_jax.reporting.adaptive_choice import NEGATIVES, adaptive_choice
-from mans_jax.runs import load_run, make_run
+from mans_jax.runs import make_run
 from mans_jax.training_step import init_state
-from tests.graphs import quick_programs, train_short_run
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    programs = tmp_path_factory.getbasetemp() / 'programs'
-    workdir = train_short_run(tmp_path_factory.mktemp('trained'), programs)
-    with quick_programs(programs):
-        yield load_run(workdir)
-
-
-def test_every_relation_is_judged_by_its_own_triples(trained, monkeypatch):
-    run, state = trained
+def test_every_relation_is_judged_by_its_own_triples(shown, monkeypatch):
+    run, state = shown
     monkeypatch.setattr(module, 'TRIPLES_PER_RELATION', 20)
     found = adaptive_choice(run, state.params, 0)
     count = np.bincount(run.graph.train[:, 1], minlength=run.graph.num_relations)
@@ -36,8 +27,8 @@ def test_every_relation_is_judged_by_its_own_triples(trained, monkeypatch):
     assert not np.array_equal(found.share, adaptive_choice(run, state.params, 1).share)
 
 
-def test_shares_stand_with_the_relation_that_they_are_of(trained, monkeypatch):
-    run, state = trained
+def test_shares_stand_with_the_relation_that_they_are_of(shown, monkeypatch):
+    run, state = shown
     seen = {}
 
     def choose(model, config, data, params, triples, key):
@@ -55,9 +46,9 @@ def test_shares_stand_with_the_relation_that_they_are_of(trained, monkeypatch):
     assert {tuple(row) for row in seen['triples'].tolist()} <= train
 
 
-def test_the_rule_is_mans_a_s(trained):
+def test_the_rule_is_mans_a_s(shown):
     """Its two versions select complements, but for what cannot be exchanged and ties."""
-    run, state = trained
+    run, state = shown
     opposite = dataclasses.replace(run, config=dataclasses.replace(run.config, where_cross_is_closer=False))
     # In all modalities of all entities, so that every negative can be virtual.
     free = [dataclasses.replace(x, config=dataclasses.replace(x.config, exchange_absent=True)) for x in (run, opposite)]
@@ -67,8 +58,8 @@ def test_the_rule_is_mans_a_s(trained):
     assert whole.overall < found[0].overall
 
 
-def test_one_modality_cannot_be_mixed_up(trained):
-    run, _ = trained
+def test_one_modality_cannot_be_mixed_up(shown):
+    run, _ = shown
     graph = dataclasses.replace(run.graph, features={}, present=np.ones((run.graph.num_entities, 1), bool))
     plain = make_run(run.config, graph)
     params = init_state(plain.model, plain.config, plain.data).params

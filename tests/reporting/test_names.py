@@ -10,7 +10,13 @@ from tests.graphs import write_openke
 
 
 def test_addresses_are_shortened_and_other_labels_stay():
-    labels = ['<http://dbpedia.org/resource/New_York>', 'https://w3.org/ns#type', 'http://a.b/ns/type', '/m/02_7', 'a_b']
+    labels = [
+        '<http://dbpedia.org/resource/New_York>',
+        'https://w3.org/ns#type',
+        'http://a.b/ns/type',
+        '/m/02_7',
+        'a_b',
+    ]
     assert short_names(labels) == ['New York', 'ns#type', 'ns/type', '/m/02_7', 'a_b']
 
 

@@ -1,5 +1,7 @@
 """Scores of true triples and of false ones."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,28 +11,19 @@ from mans_jax.graph import STRUCTURE, Triple
 from mans_jax.models import FROZEN, PARAMS
 from mans_jax.reporting import score_samples
 from mans_jax.reporting.score_samples import NORMAL, POSITIVE, VIRTUAL, sample_scores
-from mans_jax.runs import load_run, make_run
+from mans_jax.runs import make_run
 from mans_jax.training_step import init_state
-from tests.graphs import quick_programs, train_short_run
 
 
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    programs = tmp_path_factory.getbasetemp() / 'programs'
-    workdir = train_short_run(tmp_path_factory.mktemp('trained'), programs)
-    with quick_programs(programs):
-        yield load_run(workdir)
-
-
-def test_the_same_seed_gives_the_same_scores_and_another_one_others(trained):
-    run, state = trained
+def test_the_same_seed_gives_the_same_scores_and_another_one_others(shown):
+    run, state = shown
     first, again, other = (sample_scores(run, state.params, seed) for seed in (0, 0, 1))
     assert all(np.array_equal(first.density[kind], again.density[kind]) for kind in first.density)
     assert not np.array_equal(first.density[NORMAL], other.density[NORMAL])
 
 
-def test_densities_are_of_the_scores_that_the_model_gives(trained, monkeypatch):
-    run, state = trained
+def test_densities_are_of_the_scores_that_the_model_gives(shown, monkeypatch):
+    run, state = shown
     seen = {}
     monkeypatch.setattr(score_samples, '_score_block', spy(score_samples._score_block, seen))
     found = sample_scores(run, state.params, 0)
@@ -61,8 +54,8 @@ def spy(function, seen):
     return spied
 
 
-def test_virtual_negatives_are_only_where_something_can_be_exchanged(trained):
-    run, state = trained
+def test_virtual_negatives_are_only_where_something_can_be_exchanged(shown):
+    run, state = shown
     found = sample_scores(run, state.params, 0)
     # Some entities of this graph lack both features.
     assert 0 < found.counts[VIRTUAL] < found.counts[NORMAL] and set(found.beaten) == {NORMAL, VIRTUAL}
@@ -72,14 +65,12 @@ def test_virtual_negatives_are_only_where_something_can_be_exchanged(trained):
 
 
 def without_features(graph):
-    import dataclasses
-
     assert graph.modalities[0] == STRUCTURE
     return dataclasses.replace(graph, features={}, present=np.ones((graph.num_entities, 1), bool))
 
 
-def test_a_score_that_is_not_finite_names_its_triple(trained):
-    run, state = trained
+def test_a_score_that_is_not_finite_names_its_triple(shown):
+    run, state = shown
     spoilt = {**state.params, 'relation': state.params['relation'].at[:].set(jnp.nan)}
     with pytest.raises(NonFiniteScore, match=r'^the score of \(entity_\d+, relation_\d+, entity_\d+\) is not finite'):
         sample_scores(run, spoilt, 0)
