@@ -37,8 +37,9 @@ def main(_) -> int:
         raise InputError('--index names images in a folder: give that as --images=FOLDER')
     # Imported late: a mistyped flag is answered at once.
     from mans_jax.data.extras import import_for_report
-    from mans_jax.reporting import page, pictures
+    from mans_jax.reporting import page
     from mans_jax.reporting.gather import STEPS, gather
+    from mans_jax.reporting.pictures import MOST_BYTES
     from mans_jax.run_log import write_text
     from mans_jax.runs import read_config
 
@@ -49,8 +50,7 @@ def main(_) -> int:
     output = Path(arguments.output) if arguments.output else workdirs[0] / default_name(len(workdirs))
     check_output(output)
     folder, index = (Path(path) if path else None for path in (arguments.images, arguments.index))
-    images = pictures.images_by_label(folder, index)
-    share = pictures.MOST_BYTES // len(workdirs)
+    share = MOST_BYTES // len(workdirs)
     with _bar(total=len(workdirs) * len(STEPS) + 1, bar_format='{l_bar}{bar}{postfix}') as bar:
 
         def gather_one(workdir, name):
@@ -58,7 +58,7 @@ def main(_) -> int:
                 bar.set_postfix_str(f'{name}: {step}')
                 bar.update()
 
-            return gather(workdir, name, arguments.seed, images, share, announce, _blocks_bar)
+            return gather(workdir, name, arguments.seed, folder, index, share, announce, _blocks_bar)
 
         reports = [gather_one(*run) for run in zip(workdirs, names, strict=True)]
         bar.set_postfix_str('the page')

@@ -8,19 +8,8 @@ import numpy as np
 from mans_jax.rank_statistics import METRICS
 from mans_jax.reporting.curves import TRAIN, VALID
 from mans_jax.reporting.entity_map import NONE, OTHER
-from mans_jax.reporting.gather import RunReport
+from mans_jax.reporting.gather import GROUPS, PARTS, RunReport
 
-PARTS = {
-    ('filtered', 'micro'): 'both sides',
-    ('filtered', 'head'): 'head asked for',
-    ('filtered', 'tail'): 'tail asked for',
-    ('filtered', 'macro'): 'mean over relations',
-    ('raw', 'micro'): 'raw',
-    ('constrained', 'micro'): 'type-constrained',
-}
-"""The parts of the results that the page names: protocol and part in `evaluate`'s results, and what they are called."""
-
-GROUPS = ('relation', 'cardinality', 'coverage', 'degree')
 MOST_RELATIONS, _MOST_CHOICES = 24, 14
 """So many are plotted, those with the most triples; the table has all."""
 

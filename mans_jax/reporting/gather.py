@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,14 @@ from mans_jax.evaluation import Trial, judge, read_results, results_path, with_e
 from mans_jax.graph import KnowledgeGraph
 from mans_jax.models import FROZEN, PARAMS
 from mans_jax.prediction.predictor import Predictor
+from mans_jax.rank_statistics import METRICS
 from mans_jax.ranking import ranks
 from mans_jax.reporting.adaptive_choice import AdaptiveChoice, adaptive_choice
 from mans_jax.reporting.curves import Curves, read_curves
 from mans_jax.reporting.entity_map import EntityMap, map_entities
 from mans_jax.reporting.examples import Example, find_examples
 from mans_jax.reporting.names import Names, read_names
-from mans_jax.reporting.pictures import pictures
+from mans_jax.reporting.pictures import MOST_BYTES, addresses, source
 from mans_jax.reporting.score_samples import ScoreSamples, sample_scores
 from mans_jax.run_log import write_json
 from mans_jax.runs import load_run, parameters_digest
@@ -29,6 +30,19 @@ from mans_jax.tasks.link_prediction import embed_candidates, predict_links
 
 STEPS = ('reading', 'ranking test', 'curves', 'scores', 'choice', 'map', 'examples')
 """What `gather` announces, in this order."""
+
+PARTS = {
+    ('filtered', 'micro'): 'both sides',
+    ('filtered', 'head'): 'head asked for',
+    ('filtered', 'tail'): 'tail asked for',
+    ('filtered', 'macro'): 'mean over relations',
+    ('raw', 'micro'): 'raw',
+    ('constrained', 'micro'): 'type-constrained',
+}
+"""The parts of the results that the page names: protocol and part of link prediction, and what they are called."""
+
+GROUPS = ('relation', 'cardinality', 'coverage', 'degree')
+"""The breakdowns that it shows."""
 
 SPLIT, _LINKS = 'test', 'link_prediction'
 
@@ -85,8 +99,9 @@ def gather(
     workdir: Path,
     name: str,
     seed: int = 0,
-    images: Mapping[str, Path] = {},
-    picture_bytes: int = 0,
+    images: Path | None = None,
+    index: Path | None = None,
+    picture_bytes: int = MOST_BYTES,
     announce: Callable[[str], None] = lambda step: None,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> RunReport:
@@ -99,7 +114,8 @@ def gather(
         workdir: the folder of the run.
         name: what it is called on the page.
         seed: of everything that is drawn.
-        images: entity label to image file.
+        images: a folder of images, as for `pictures.source`.
+        index: likewise.
         picture_bytes: at most so many bytes of pictures.
         announce: told each of STEPS when it begins.
         progress: wraps the blocks of test triples that are ranked, for a progress bar.
@@ -109,7 +125,7 @@ def gather(
     """
     announce('reading')
     run, state = load_run(workdir)
-    names, not_served = read_names(run.config.data, run.graph), {}
+    names, pictures, not_served = read_names(run.config.data, run.graph), source(run, images, index), {}
 
     def serve(section, make, *arguments):
         announce(section)
@@ -128,7 +144,7 @@ def gather(
     candidates = embed_candidates(run.model, {PARAMS: state.params, FROZEN: run.data.frozen})
     predictor = Predictor(run, state.params, candidates, workdir, int(state.step))
     examples = serve('examples', find_examples, predictor, ranked, seed)
-    shown = [id for several in examples.values() for example in several for id in _entities(example)]
+    wanted = [id for several in examples.values() for example in several for id in _entities(example)]
     return RunReport(
         name=name,
         workdir=workdir,
@@ -145,7 +161,7 @@ def gather(
         choice=choice,
         entity_map=entity_map,
         examples=examples,
-        pictures=pictures(run, [*shown, *entity_map.entities.tolist()], images, picture_bytes),
+        pictures=addresses(pictures, [*wanted, *entity_map.entities.tolist()], picture_bytes) if pictures else {},
         not_served=not_served,
     )
 
@@ -159,11 +175,12 @@ def _results(run, state, workdir, seed, progress) -> tuple[dict, np.ndarray]:
     path = results_path(workdir, SPLIT)
     kept, triples = read_results(path), run.graph.split(SPLIT)
     is_fresh = kept.get('parameters') == parameters_digest(state.params) and kept.get('triples') == len(triples)
-    if is_fresh and _LINKS in kept['tasks']:
+    if is_fresh and _is_whole(kept['tasks'].get(_LINKS), run.config.ties):
         counts = predict_links(run.model, state.params, run.data.frozen, run.graph, triples, run.known, progress)
         return kept, ranks(counts.better, counts.tied, run.config.ties)
     # A seed that its other results have is taken on, so that they can stand beside these.
-    trial = Trial(run, state.params, SPLIT, [_LINKS], kept['seed'] if is_fresh else seed, progress=progress)
+    seed = kept.get('seed', seed) if is_fresh else seed
+    trial = Trial(run, state.params, SPLIT, [_LINKS], seed, progress=progress)
     results = with_earlier_tasks(judge(trial, int(state.step)), kept)
     try:
         write_json(path, results)
@@ -171,6 +188,17 @@ def _results(run, state, workdir, seed, progress) -> tuple[dict, np.ndarray]:
         logging.warning('the evaluation is not kept: %s', error)
     tally = trial.tallies['filtered']
     return results, ranks(tally.better, tally.tied, run.config.ties)
+
+
+def _is_whole(links, ties) -> bool:
+    """Whether results of link prediction have all that the page shows; those of another version may not."""
+    try:
+        parts = [links[protocol][part] for protocol, part in PARTS] + [
+            metrics for kind in GROUPS for metrics in links['filtered'][kind].values()
+        ]
+        return links['ties_of_metrics'] == ties and all({*METRICS, 'count'} <= set(part) for part in parts)
+    except (KeyError, TypeError, AttributeError):
+        return False
 
 
 def _entities(example):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mans_jax.reporting import datasets
-from mans_jax.reporting.gather import RunReport
+from mans_jax.reporting.gather import PARTS, RunReport
 from mans_jax.reporting.texts import METRIC_NAMES, interval, number
 
 
@@ -35,7 +35,7 @@ class Table(NamedTuple):
 def parts_table(report: RunReport) -> Table:
     """The results of one run: a line for each part, a column for each metric."""
     rows = []
-    for (protocol, part), label in datasets.PARTS.items():
+    for (protocol, part), label in PARTS.items():
         metrics = report.links[protocol][part]
         rows.append(Row(label, [Cell(number(name, metrics[name]), interval(metrics, name)) for name in METRIC_NAMES]))
     return Table(list(METRIC_NAMES.values()), rows)
@@ -48,7 +48,7 @@ def comparison_tables(reports: Sequence[RunReport]) -> dict[str, Table]:
     """
     same = len({report.ground for report in reports}) == 1
     tables = {}
-    for (protocol, part), label in datasets.PARTS.items():
+    for (protocol, part), label in PARTS.items():
         metrics = [report.links[protocol][part] for report in reports]
         rows = []
         for name, title in METRIC_NAMES.items():
