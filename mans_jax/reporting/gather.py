@@ -28,7 +28,7 @@ from mans_jax.run_log import write_json
 from mans_jax.runs import load_run, parameters_digest
 from mans_jax.tasks.link_prediction import embed_candidates, predict_links
 
-STEPS = ('reading', 'ranking test', 'curves', 'scores', 'choice', 'map', 'examples')
+STEPS = ('reading', 'curves', 'ranking test', 'scores', 'choice', 'map', 'examples')
 """What `gather` announces, in this order."""
 
 PARTS = {
@@ -135,9 +135,9 @@ def gather(
             not_served[section] = str(reason)
             return None
 
+    curves = serve('curves', read_curves, workdir / 'metrics.jsonl')
     announce('ranking test')
     results, ranked = _results(run, state, workdir, seed, progress)
-    curves = serve('curves', read_curves, workdir / 'metrics.jsonl')
     scores = serve('scores', sample_scores, run, state.params, seed)
     choice = serve('choice', adaptive_choice, run, state.params, seed)
     entity_map = serve('map', map_entities, run, state.params, seed)

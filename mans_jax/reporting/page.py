@@ -1,6 +1,7 @@
 """The page: one HTML file that holds its plots, its data and its pictures, and asks for nothing else."""
 
 import base64
+import functools
 import hashlib
 import importlib.resources
 import json
@@ -171,6 +172,7 @@ def _probability(value):
     return f'{100 * value:.0f}\u00a0%'
 
 
+@functools.cache
 def _library() -> str:
     """The JavaScript of Vega, whole, without what could end a script element."""
     bundle = import_for_report('vl_convert').javascript_bundle('window.vegaEmbed = vegaEmbed;')
