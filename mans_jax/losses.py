@@ -9,7 +9,8 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import optax
+from jaxtyping import Array, Bool, Float, Int
 
 PerNegative = Float[Array, 'B K'] | None
 
@@ -99,6 +100,26 @@ def self_adversarial(
         share = share * (weight > 0)
     log_false = jnp.sum(share * jax.nn.log_sigmoid(-_scaled(margin, margin_scale) - negative), axis=-1)
     return -jnp.mean(jax.nn.log_sigmoid(margin + positive) + log_false) / 2
+
+
+def cross_entropy(scores: Float[Array, 'Q C'], answer: Int[Array, 'Q']) -> Float[Array, 'Q']:
+    """- log softmax(scores)[answer]: how unlikely the answer of each query is among all candidates.
+
+    Args:
+        scores: plausibility of C candidates for each of Q queries.
+        answer: which candidate is the true one.
+    """
+    return optax.softmax_cross_entropy_with_integer_labels(scores, answer)
+
+
+def binary_cross_entropy(scores: Float[Array, 'Q C'], labels: Bool[Array, 'Q C']) -> Float[Array, 'Q']:
+    """The mean over candidates of - log sigma(s) where the label is true and of - log sigma(-s) elsewhere.
+
+    Args:
+        scores: plausibility of C candidates for each of Q queries.
+        labels: whether a candidate answers a query.
+    """
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(scores, labels.astype(scores.dtype)), axis=-1)
 
 
 def _scaled(margin, scale):

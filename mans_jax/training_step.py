@@ -15,6 +15,7 @@ from mans_jax.config import Config
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.losses import LOSSES
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variables, init_params
+from mans_jax.objectives import OBJECTIVES
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
@@ -162,7 +163,6 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         steps_per_epoch: steps after which the training set is shuffled anew.
     """
     total_steps = config.num_epochs * steps_per_epoch
-    loss_of = LOSSES[config.loss](config.margin, config.temperature)
 
     def shuffle(state, data):
         key = jax.random.fold_in(_named_keys(data.seed).order, state.step // steps_per_epoch)
@@ -173,18 +173,30 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         batch_key, sample_key = jax.random.split(jax.random.fold_in(_named_keys(data.seed).steps, state.step))
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
 
-        # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below 0.3.
-        progress = state.step / jax.lax.optimization_barrier(jnp.float32(total_steps))
-        view = view_of(model, state.params, data.frozen, progress)
-        corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
+        def variables(params):
+            return {PARAMS: params, FROZEN: data.frozen}
 
-        def loss_fn(params):
-            variables = {PARAMS: params, FROZEN: data.frozen}
-            scores = model.apply(variables, positives, corruption, method=model.score_batch)
-            return loss_of(*scores, corruption.weight, corruption.margin_scale)
+        if config.loss in OBJECTIVES:
+            objective = OBJECTIVES[config.loss](config.non_fact_weight)
+            sampler_state, virtual_share = state.sampler_state, jnp.zeros(())
+
+            def loss_fn(params):
+                return objective(model, variables(params), data.known, positives)
+
+        else:
+            # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below
+            # 0.3.
+            progress = state.step / jax.lax.optimization_barrier(jnp.float32(total_steps))
+            view = view_of(model, state.params, data.frozen, progress)
+            corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
+            loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
+
+            def loss_fn(params):
+                scores = model.apply(variables(params), positives, corruption, method=model.score_batch)
+                return loss_of(*scores, corruption.weight, corruption.margin_scale)
 
         loss, gradients = jax.value_and_grad(loss_fn)(state.params)
-        return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(corruption.virtual())}
+        return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(virtual_share)}
 
     def train_step(state, data, sampler, order) -> TrainState:
         gradients, sampler_state, found = differentiate(state, data, sampler, order)
