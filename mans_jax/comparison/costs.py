@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import optax
 
 from mans_jax.runs import Run, with_seed
 from mans_jax.training import programs_of
 from mans_jax.training_step import init_state, sampler_of, view_of
 
-PARAMETERS = 'parameters'
-"""The name by which the state of a sampler holds what it trains."""
+_FIRST_MOMENT = 'mu'
+"""The name by which Optax keeps, for each parameter that Adam trains, the mean of its gradients."""
 
 _STEPS_PER_CALL = 100
 
@@ -24,7 +25,7 @@ class Costs(NamedTuple):
         triples_per_step: that the model scores: positives, negatives, and what the sampler asks it for. Read off the
             traced step, so that what a sampler does only now and then counts every time, and work of the sampler's own
             that is no score of the model does not.
-        parameters: that the sampler trains.
+        parameters: that the sampler trains, told by the moments that its Adam has of them.
         state_bytes: what it remembers, its parameters and their optimiser included.
         table_bytes: what it looks up, besides the known triples that every sampler has.
     """
@@ -55,9 +56,9 @@ def costs_of(run: Run) -> Costs:
         return sampler_of(run.config, run.data).sample(state.sampler_state, key, positives, view)[0]
 
     scored.append(batch_size + math.prod(jax.eval_shape(draw, state).entity.shape))
-    own, _ = jax.tree_util.tree_flatten_with_path(state.sampler_state)
-    trained = [leaf.size for path, leaf in own if f"['{PARAMETERS}']" in jax.tree_util.keystr(path)]
-    return Costs(sum(scored), sum(trained), _bytes(state.sampler_state), _bytes(run.data.tables))
+    moments = [moment for _, moment in optax.tree.get_all_with_path(state.sampler_state, _FIRST_MOMENT)]
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(moments))
+    return Costs(sum(scored), parameters, _bytes(state.sampler_state), _bytes(run.data.tables))
 
 
 def seconds_of_a_step(run: Run, seeds: Sequence[int], at_least: float) -> float:

@@ -12,6 +12,7 @@ import signal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from mans_jax import training
@@ -444,7 +445,8 @@ def learning_sampler(inputs, inner, tables):
     base = uniform(inputs.known, inputs.num_negatives)
 
     def init(key):
-        return {'parameters': {'a': jnp.zeros((3, 2)), 'b': jnp.zeros(4)}, 'steps': jnp.int32(0)}
+        weights = {'a': jnp.zeros((3, 2)), 'b': jnp.zeros(4)}
+        return {'weights': weights, 'optimizer': optax.adam(1.0).init(weights), 'steps': jnp.int32(0)}
 
     def sample(state, key, positives, view):
         corruption, _ = base.sample((), key, positives, view)
@@ -461,7 +463,7 @@ def test_a_sampler_that_learns_has_its_costs(folder, monkeypatch):
     cell = make(folder, ('learning; num_negatives=5',), 'learning; num_negatives=5').cells()[0]
     run = comparing.make_run(cell.config, comparing._graph_of(cell.config, {}))
     assert costs.costs_of(run) == costs.Costs(
-        triples_per_step=16 * (1 + 5 + 10 + 5), parameters=10, state_bytes=4 * 10 + 4, table_bytes=20
+        triples_per_step=16 * (1 + 5 + 10 + 5), parameters=10, state_bytes=4 * (3 * 10 + 2), table_bytes=20
     )
 
 
