@@ -8,13 +8,17 @@ both sides, filtered. Rows of the table: the run as it is, which sees new entiti
 structural rows at random, and as `mans_jax.extend` estimates them; both after more epochs; and all of it from scratch.
 """
 
+import argparse
+import ast
 import dataclasses
+import importlib.util
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from grid import argument_parser, make_config
 
+from mans_jax.config import from_config_dict
 from mans_jax.data import load_graph, openke
 from mans_jax.graph import KnownTriples
 from mans_jax.ranking import rank_metrics, ranks
@@ -27,12 +31,15 @@ from mans_jax.warm_start import extend_state
 
 def main():
     """Trains, extends and prints the table."""
-    parser = argument_parser(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--config', required=True, help='a file in configs/')
+    parser.add_argument('--workdir', required=True, type=pathlib.Path, help='a run that is done here is not run again')
+    parser.add_argument('--set', action='append', default=[], metavar='FIELD=VALUE', help='any config field')
     parser.add_argument('--strategy', default='normal')
     parser.add_argument('--share', type=float, default=0.05, help='of the entities, how many are new')
     parser.add_argument('--epochs', type=int, help='of training on; by default a tenth of the first')
     arguments = parser.parse_args()
-    config = make_config(arguments, arguments.strategy, None, seed=0)
+    config = make_config(arguments)
     epochs = arguments.epochs or max(config.num_epochs // 10, 1)
     folder = arguments.workdir / 'graphs'
     if not folder.exists():
@@ -65,6 +72,22 @@ def main():
     if not (arguments.workdir / 'scratch' / 'results.json').exists():
         train_and_evaluate(new_config, arguments.workdir / 'scratch')
     report(f'from scratch, {new_config.num_epochs} epochs', *load_run(arguments.workdir / 'scratch'))
+
+
+def make_config(arguments):
+    """The recipe's config with the changed fields, and seed 0."""
+    spec = importlib.util.spec_from_file_location('recipe', arguments.config)
+    recipe = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
+    config = recipe.get_config(arguments.strategy)
+    for change in arguments.set:
+        name, _, value = change.partition('=')
+        old = config
+        *path, last = name.split('.')
+        for part in path:
+            old = old[part]
+        old[last] = value if isinstance(old[last], str) else ast.literal_eval(value)
+    return from_config_dict(config)
 
 
 def write_graphs(graph, folder, share):

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Lints and tests, in an environment that it sets up itself (see environment.sh); the arguments are pytest's:
 #   launch/test.sh -m 'not slow'
-# EXTRAS=test-features,docs installs those extras too; without them the tests that need them are skipped, which the end
-# tells.
+# EXTRAS=test-features,docs,compare installs those extras too; without them the tests that need them are skipped, which
+# the end tells.
 
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 prepare "test${EXTRAS:+,$EXTRAS}"

@@ -109,6 +109,11 @@ class Checkpoints:
         self.wait()
         return self._open().latest_step()
 
+    def steps(self) -> list[int]:
+        """The steps whose checkpoints are whole, in ascending order."""
+        self.wait()
+        return sorted(self._open().all_steps())
+
     def best_step(self) -> int | None:
         """The step of the highest metric, the last one of equals; None where no checkpoint has a metric.
 
@@ -151,6 +156,19 @@ class Checkpoints:
         return structure.unflatten(
             [restored[name] if target.size else _empty(target) for name, target in targets.items()]
         )
+
+    def keep_only(self, step: int) -> None:
+        """Deletes all checkpoints but one, of a training that is over.
+
+        Raises:
+            InputError: as `save`.
+        """
+        self.wait()
+        manager = self._open(writing=True)
+        for other in manager.all_steps():
+            if other != step:
+                manager.delete(other)
+        self.wait()
 
     def wait(self) -> None:
         """Returns when the pending save is on disk.

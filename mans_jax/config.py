@@ -12,6 +12,7 @@ from mans_jax.data.ratios import check_ratios
 from mans_jax.errors import InputError, check_name
 from mans_jax.losses import LOSSES
 from mans_jax.models import ABSENT, LEFT_OUT
+from mans_jax.objectives import OBJECTIVES, SCORES_FOR
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.ranking import TIES
 from mans_jax.samplers import NORMAL, STRATEGIES, SamplerText, parse, with_strategy
@@ -60,10 +61,13 @@ class Config:
     marks: str = COUNT
     where_cross_is_closer: bool = True
 
-    # The loss: margin in the unit of the score; temperature for 'self_adversarial' alone.
+    # The loss: margin in the unit of the score; temperature for 'self_adversarial' alone. 'one_vs_all' and 'k_vs_all'
+    # are cross entropies over all entities, 'non_sampling' is a squared error over all triples, in which one that is no
+    # fact weighs non_fact_weight: these three take no negatives.
     loss: str = 'margin_ranking'
     margin: float = 12.0
     temperature: float = 1.0
+    non_fact_weight: float = 1e-4
 
     # Training.
     optimizer: str = 'adam'
@@ -110,12 +114,27 @@ class Config:
             raise InputError(f'config.share is {self.share}, but is a share between 0 and 1')
         if self.score in ('complex', 'rotate') and self.dim % 2:
             raise InputError(f'config.dim is {self.dim}, but {self.score} needs an even one: real and imaginary parts')
+        if self.loss in OBJECTIVES:
+            self._check_objective()
         check_ratios(self.split_ratios, 'config.split_ratios')
         if self.protocol == REFERENCE:
             return dataclasses.replace(
                 self, splits=PUBLISHED, ties='optimistic', with_replacement=True, evaluate_every=0, patience=0
             )
         return self
+
+    def _check_objective(self):
+        scores, why = SCORES_FOR[self.loss]
+        if self.score not in scores:
+            raise InputError(f'config.score is {self.score!r}, but loss {self.loss} is for {", ".join(scores)}: {why}')
+        if self.loss == 'non_sampling' and self.score == 'transe_l2' and not self.normalize:
+            raise InputError('config.normalize is False, but loss non_sampling takes transe_l2 with unit vectors alone')
+        for field, without in (('strategy', NORMAL), ('sampler', Config.sampler)):
+            if getattr(self, field) != without:
+                raise InputError(
+                    f'config.{field} is {getattr(self, field)!r}, but loss {self.loss} takes no negatives: '
+                    f'set it to {without}'
+                )
 
     def sampler_text(self) -> SamplerText:
         """The whole sampler: the strategy around `sampler`."""
@@ -133,7 +152,7 @@ _CHOICES = {
     'absent': ABSENT,
     'strategy': STRATEGIES,
     'marks': (COUNT, PER_SAMPLE),
-    'loss': LOSSES,
+    'loss': {**LOSSES, **OBJECTIVES},
     'optimizer': OPTIMIZERS,
     'ties': TIES,
 }
@@ -143,6 +162,7 @@ _LOWEST = {
     'num_negatives': 1,
     'margin': 0,
     'temperature': 0,
+    'non_fact_weight': 0,
     'batch_size': 1,
     'num_epochs': 1,
     'seed': 0,

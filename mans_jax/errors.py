@@ -16,7 +16,11 @@ class NotServable(InputError):
     """What was asked for cannot be had of this graph or split, while other things can."""
 
 
-class NonFiniteScore(InputError):
+class Diverged(InputError):
+    """A training whose numbers are no longer finite."""
+
+
+class NonFiniteScore(Diverged):
     """A score is NaN or infinite, so no rank means anything."""
 
 

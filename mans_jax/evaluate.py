@@ -32,7 +32,7 @@ def main(_) -> int:
     # Imported late: a mistyped flag is answered at once.
     from tqdm import tqdm
 
-    from mans_jax.evaluation import SPLITS, TASKS, evaluate_run, with_earlier_tasks
+    from mans_jax.evaluation import SPLITS, TASKS, evaluate_run, read_results, results_path, with_earlier_tasks
     from mans_jax.evaluation_table import table
     from mans_jax.run_log import write_json
     from mans_jax.runs import load_run
@@ -51,19 +51,10 @@ def main(_) -> int:
     results = evaluate_run(run, state, arguments.split, tasks, arguments.seed, arguments.candidates, progress)
     for name, reason in results['not_served'].items():
         print(f'{name} is left out: {reason}', file=sys.stderr)
-    path = Path(arguments.workdir) / f'evaluation_{arguments.split}.json'
-    write_json(path, with_earlier_tasks(results, _read(path)))
+    path = results_path(Path(arguments.workdir), arguments.split)
+    write_json(path, with_earlier_tasks(results, read_results(path)))
     print(json.dumps(results, indent=2) if arguments.json else table(results))
     return 0
-
-
-def _read(path) -> dict:
-    """What an earlier evaluation wrote, or nothing where it is not there or cannot be used."""
-    try:
-        content = json.loads(path.read_text())
-        return content if isinstance(content.get('tasks'), dict) and isinstance(content.get('not_served'), dict) else {}
-    except (OSError, ValueError, AttributeError):
-        return {}
 
 
 if __name__ == '__main__':

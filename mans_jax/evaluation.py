@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -166,23 +168,41 @@ def evaluate_run(
         check_name('--tasks', name, TASKS, kind='task')
     if num_candidates < 1:
         raise InputError(f'--candidates={num_candidates}: at least 1 candidate')
-    trial = Trial(run, state.params, split, tasks, seed, num_candidates, progress)
+    return judge(Trial(run, state.params, split, tasks, seed, num_candidates, progress), int(state.step))
+
+
+def judge(trial: Trial, step: int) -> dict:
+    """The results of a trial, as `evaluate_run` returns them; `step` is that of its parameters."""
     results, not_served = {}, {}
-    for name in dict.fromkeys(tasks):
+    for name in dict.fromkeys(trial.tasks):
         try:
             results[name] = TASKS[name](trial)
         except NotServable as reason:
             not_served[name] = str(reason)
     return {
-        'split': split,
-        'step': int(state.step),
-        'parameters': parameters_digest(state.params),
-        'graph': run.graph.name,
+        'split': trial.split,
+        'step': step,
+        'parameters': parameters_digest(trial.params),
+        'graph': trial.run.graph.name,
         'triples': len(trial.triples),
-        'seed': seed,
+        'seed': trial.seed,
         'tasks': results,
         'not_served': not_served,
     }
+
+
+def results_path(workdir: Path, split: str) -> Path:
+    """Where the results of a run on a split are kept."""
+    return workdir / f'evaluation_{split}.json'
+
+
+def read_results(path: Path) -> dict:
+    """What an earlier evaluation wrote, or nothing where it is not there or cannot be used."""
+    try:
+        content = json.loads(path.read_text())
+        return content if isinstance(content.get('tasks'), dict) and isinstance(content.get('not_served'), dict) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def with_earlier_tasks(results: dict, earlier: dict) -> dict:

@@ -1,23 +1,30 @@
 """Losses: plausibilities of positives [B] and of their negatives [B, K] to one number to minimise.
 
 A plausibility is minus a distance for translational scores; margins are in the unit of the score. `weight` float[B, K]
-says how much each negative counts in the mean over them; without it all count alike.
+says how much each negative counts in the mean over them; without it all count alike. `margin_scale` float[B, K] says
+which share of the margin holds for each negative; without it the whole margin does.
 """
 
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import optax
+from jaxtyping import Array, Bool, Float, Int
 
-Weight = Float[Array, 'B K'] | None
+PerNegative = Float[Array, 'B K'] | None
 
 _TINY = 1e-12
 """Below it a sum of weights counts as none."""
 
 
 def margin_ranking(
-    positive: Float[Array, 'B'], negative: Float[Array, 'B K'], weight: Weight = None, *, margin: float
+    positive: Float[Array, 'B'],
+    negative: Float[Array, 'B K'],
+    weight: PerNegative = None,
+    margin_scale: PerNegative = None,
+    *,
+    margin: float,
 ) -> Float[Array, '']:
     """A negative should score at least a margin below its positive: mean max(0, margin - s+ + s-).
 
@@ -27,15 +34,21 @@ def margin_ranking(
         positive: plausibility of B facts.
         negative: plausibility of K negatives for each.
         weight: see the module.
+        margin_scale: see the module.
         margin: in the unit of the score.
 
     Returns:
         The mean over the B x K pairs.
     """
-    return _mean(jnp.maximum(0, margin - positive[:, None] + negative), weight)
+    return _mean(jnp.maximum(0, _scaled(margin, margin_scale) - positive[:, None] + negative), weight)
 
 
-def softplus(positive: Float[Array, 'B'], negative: Float[Array, 'B K'], weight: Weight = None) -> Float[Array, '']:
+def softplus(
+    positive: Float[Array, 'B'],
+    negative: Float[Array, 'B K'],
+    weight: PerNegative = None,
+    margin_scale: PerNegative = None,
+) -> Float[Array, '']:
     """Logistic regression of true against false: (mean log(1 + exp(-s+)) + mean log(1 + exp(s-))) / 2.
 
     See "Complex Embeddings for Simple Link Prediction", Trouillon et al., 2016 (arXiv 1606.06357).
@@ -44,6 +57,7 @@ def softplus(positive: Float[Array, 'B'], negative: Float[Array, 'B K'], weight:
         positive: plausibility of B facts.
         negative: plausibility of K negatives for each.
         weight: see the module.
+        margin_scale: not used, as there is no margin.
 
     Returns:
         The mean, positives and negatives weighing the same.
@@ -54,7 +68,8 @@ def softplus(positive: Float[Array, 'B'], negative: Float[Array, 'B K'], weight:
 def self_adversarial(
     positive: Float[Array, 'B'],
     negative: Float[Array, 'B K'],
-    weight: Weight = None,
+    weight: PerNegative = None,
+    margin_scale: PerNegative = None,
     *,
     margin: float,
     temperature: float,
@@ -69,6 +84,7 @@ def self_adversarial(
         positive: plausibility of B facts.
         negative: plausibility of K negatives for each.
         weight: see the module.
+        margin_scale: see the module; it holds where a negative is scored, the whole margin where its positive is.
         margin: the distance at which a fact is as likely as not.
         temperature: 0 weighs all negatives alike.
 
@@ -82,8 +98,32 @@ def self_adversarial(
     share = jax.lax.stop_gradient(jax.nn.softmax(logit, axis=-1))
     if weight is not None:
         share = share * (weight > 0)
-    log_false = jnp.sum(share * jax.nn.log_sigmoid(-margin - negative), axis=-1)
+    log_false = jnp.sum(share * jax.nn.log_sigmoid(-_scaled(margin, margin_scale) - negative), axis=-1)
     return -jnp.mean(jax.nn.log_sigmoid(margin + positive) + log_false) / 2
+
+
+def cross_entropy(scores: Float[Array, 'Q C'], answer: Int[Array, 'Q']) -> Float[Array, 'Q']:
+    """- log softmax(scores)[answer]: how unlikely the answer of each query is among all candidates.
+
+    Args:
+        scores: plausibility of C candidates for each of Q queries.
+        answer: which candidate is the true one.
+    """
+    return optax.softmax_cross_entropy_with_integer_labels(scores, answer)
+
+
+def binary_cross_entropy(scores: Float[Array, 'Q C'], labels: Bool[Array, 'Q C']) -> Float[Array, 'Q']:
+    """The mean over candidates of - log sigma(s) where the label is true and of - log sigma(-s) elsewhere.
+
+    Args:
+        scores: plausibility of C candidates for each of Q queries.
+        labels: whether a candidate answers a query.
+    """
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(scores, labels.astype(scores.dtype)), axis=-1)
+
+
+def _scaled(margin, scale):
+    return margin if scale is None else margin * scale
 
 
 def _mean(terms, weight):
@@ -98,4 +138,7 @@ LOSSES = {
     'softplus': lambda margin, temperature: softplus,
     'self_adversarial': lambda margin, temperature: partial(self_adversarial, margin=margin, temperature=temperature),
 }
-"""The names that `config.loss` may hold: (margin, temperature) -> loss(positive, negative, weight=None)."""
+"""The names that `config.loss` may hold: (margin, temperature) -> loss.
+
+A loss takes (positive, negative, weight=None, margin_scale=None).
+"""

@@ -188,7 +188,17 @@ class MultiModalEmbedding(nn.Module):
         at_tail = (corruption.side == TAIL)[..., None]
         queries = fusion.mix(at_tail, tail_query[:, None], head_query[:, None])
         original = fusion.mix(at_tail, tail[:, None], head[:, None])
+        if corruption.vectors is not None:
+            intruder = self._with_vectors(intruder, original, corruption.vectors)
         return queries, fusion.mix(corruption.replaced, intruder, original), tail_query, tail
+
+    def _with_vectors(self, intruder, original, vectors):
+        """The intruders, the last of them with vectors of their own, seen through what the original has."""
+        number = vectors.shape[1]
+        return Views(
+            jnp.concatenate([intruder.vectors[:, :-number], self._scaled(vectors)], axis=1),
+            jnp.concatenate([intruder.present[:, :-number], original.present[:, -number:]], axis=1),
+        )
 
     def _scaled(self, vectors):
         return scoring.unit(vectors) if self.normalize else vectors

@@ -33,7 +33,7 @@ class RunLog:
     def __init__(self, workdir: Path, *, resumed_step: int):
         """Opens the logs of a run that stands at a step, 0 for a new one."""
         path = workdir / 'metrics.jsonl'
-        kept = [line for line in _whole_lines(path) if json.loads(line)['step'] <= resumed_step] if resumed_step else []
+        kept = [line for line in whole_lines(path) if json.loads(line)['step'] <= resumed_step] if resumed_step else []
         write_text(path, ''.join(kept))
         self._lines = path.open('a')
         try:
@@ -74,9 +74,14 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InputError: it cannot be written.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes bytes as `write_text` writes text."""
     temporary = path.with_name(path.name + '.partial')
     try:
-        temporary.write_text(text)
+        temporary.write_bytes(content)
         temporary.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -114,7 +119,7 @@ def _unwritable(path, error):
     return InputError(f'{path}: cannot be written ({error.strerror}); free space or choose another folder, then resume')
 
 
-def _whole_lines(path):
+def whole_lines(path):
     """The lines of a file; a last one that a killed process left unfinished is no line."""
     if not path.exists():
         return []

@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
 from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, from_fields
 from mans_jax.data import load_graph
-from mans_jax.errors import InputError
+from mans_jax.errors import InputError, NotServable
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding, model_for
 from mans_jax.samplers import NORMAL
@@ -55,21 +56,22 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
     """The model and the device's data for a graph.
 
     Raises:
-        InputError: the config does not fit the graph.
+        NotServable: the graph cannot serve the config.
+        InputError: an option of the config's sampler makes no sense.
     """
     if config.batch_size > len(graph.train):
-        raise InputError(
+        raise NotServable(
             f'config.batch_size is {config.batch_size}, but {graph.name} has only {len(graph.train)} train triples'
         )
     if not graph.features and config.sampler_text().exchanges_modalities():
         field = 'sampler' if config.strategy == NORMAL else 'strategy'
-        raise InputError(
+        raise NotServable(
             f'config.{field} is {getattr(config, field)!r}, but {config.data} is read without any modality beside '
             f'structure: add one with --config.features.NAME=FILE, or set config.strategy to normal'
         )
     data = training_data(config, graph)
     if data.known.max_answers >= graph.num_entities:
-        raise InputError(
+        raise NotServable(
             f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
             f'that no negative can be drawn; leave that relation out'
         )
@@ -92,6 +94,12 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
     )
 
 
+def with_seed(run: Run, seed: int) -> Run:
+    """The same run with another seed."""
+    config = dataclasses.replace(run.config, seed=seed)
+    return dataclasses.replace(run, config=config, data=run.data.replace(seed=jnp.uint32(seed)))
+
+
 def load_run(workdir) -> tuple[Run, TrainState]:
     """A trained run as it was tested: its graph, model and the best state on valid, or the last one.
 
@@ -105,14 +113,27 @@ def load_run(workdir) -> tuple[Run, TrainState]:
     workdir = Path(workdir)
     config = _with_paths_of_then(read_config(workdir), workdir)
     with Checkpoints(workdir / 'checkpoints') as checkpoints:
-        step = checkpoints.best_step() if config.evaluate_every else None
-        step = checkpoints.latest_step() if step is None else step
+        step = _tested_step(config, checkpoints)
         if step is None:
             raise InputError(f'{workdir}: no checkpoint of this run is there; train it first')
         run = prepare_run(config)
         check_graph(run.graph, checkpoints.read_record(step)['graph'], workdir)
-        like = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
-        return run, checkpoints.restore(step, like)
+        return run, restore_tested(run, checkpoints)
+
+
+def restore_tested(run: Run, checkpoints: Checkpoints) -> TrainState:
+    """The state that is tested: the best on valid, or the last one where nothing was validated.
+
+    Raises:
+        InputError: as `Checkpoints.restore`.
+    """
+    like = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
+    return checkpoints.restore(_tested_step(run.config, checkpoints), like)
+
+
+def _tested_step(config, checkpoints) -> int | None:
+    step = checkpoints.best_step() if config.evaluate_every else None
+    return checkpoints.latest_step() if step is None else step
 
 
 def parameters_digest(params: dict) -> str:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, PyTree
 from mans_jax import sampling
 from mans_jax.data import concepts as concept_file
 from mans_jax.data import negatives as negatives_file
-from mans_jax.errors import InputError, check_name
+from mans_jax.errors import InputError, NotServable, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.sampling import Sampler, structure
 from mans_jax.sampling.mans import COUNT
@@ -152,19 +152,36 @@ def _strategy(wrap, **options):
     return Family(make, options, num_inner=(1, 1))
 
 
-def _kbgan(inputs, inner, tables, num_negatives, **options):
-    return sampling.kbgan(inputs.known, _count(inputs, num_negatives), dim=inputs.dim, **options)
+def _learning(draw, **options):
+    """The family of a sampler that learns: draw(inputs, K, **options)."""
+
+    def make(inputs, inner, tables, num_negatives, **options):
+        return draw(inputs, _count(inputs, num_negatives), **options)
+
+    return Family(make, {**_K, **options})
 
 
-def _mmrns(inputs, inner, tables, num_negatives, **options):
+def _kbgan(inputs, num_negatives, **options):
+    return sampling.kbgan(inputs.known, num_negatives, dim=inputs.dim, **options)
+
+
+def _mmrns(inputs, num_negatives, **options):
     sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim, 'relation_width': inputs.relation_width}
-    options = {**sizes, 'present': inputs.present, **options}
-    return sampling.mmrns(inputs.known, _count(inputs, num_negatives), **options)
+    return sampling.mmrns(inputs.known, num_negatives, **sizes, present=inputs.present, **options)
+
+
+def _dhns(inputs, inner, tables, **options):
+    sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim}
+    return sampling.dhns(*inner, **sizes, present=inputs.present, **options)
 
 
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
+    'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30, sides=BERNOULLI),
+    'kbgan': _learning(_kbgan, generator='distmult', candidates=20, learning_rate=1e-3, sides=BERNOULLI),
+    'dhns': Family(_dhns, {'steps': 50, 'weight': 0.01, 'learning_rate': 2e-3}, num_inner=(1, 1)),
+    'mmrns': _learning(_mmrns, candidates=1500, temperature=10.0, learning_rate=1e-4),
     'relation_typed': _tabled(sampling.relation_typed, lambda graph, known: sampling.relation_pools(known)),
     'degree_weighted': _tabled(
         sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75
@@ -173,9 +190,6 @@ FAMILIES = {
     'cans': _tabled(sampling.cans, _by_concept, concepts=''),
     'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
     'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
-    'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30),
-    'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}),
-    'kbgan': Family(_kbgan, {**_K, 'generator': 'distmult', 'candidates': 20, 'learning_rate': 1e-3}),
     'eans': _leaf(sampling.eans, every=1000, clusters=100, spread=290.0, sides=BERNOULLI),
     'from_file': _tabled(sampling.supplied, _from_file, negatives='', keys=negatives_file.LABEL),
     'mixture': _combination(sampling.mixture, share=0.5, share_end=float),
@@ -217,12 +231,13 @@ def build_tables(text: SamplerText, graph: KnowledgeGraph) -> PyTree:
     """What the sampler and those inside it look up, as a pytree of arrays.
 
     Raises:
-        InputError: the graph cannot serve one of them, or an option has a value that makes no sense.
+        NotServable: the graph cannot serve one of them.
+        InputError: an option has a value that makes no sense.
     """
     try:
         own = FAMILIES[text.name].build(graph, **text.all_options())
-    except InputError:
-        raise
+    except InputError as error:
+        raise NotServable(str(error)) from None
     except ValueError as error:
         raise InputError(f'{_WHERE}: {text.name}: {error}') from None
     return own, tuple(build_tables(inner, graph) for inner in text.inner)

@@ -1,24 +1,32 @@
-"""Training from a config to results, resumable at any step."""
+"""Training from a config to results, resumable at any step; of one seed, or of several in one program."""
 
 import contextlib
 import dataclasses
+import json
 import math
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from absl import logging
 from tqdm import tqdm
 
 from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, check_resumable
-from mans_jax.errors import InputError
+from mans_jax.errors import Diverged, InputError
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
-from mans_jax.runs import Run, check_graph, prepare_run
-from mans_jax.tasks.link_prediction import link_prediction_metrics, predict_links
+from mans_jax.runs import Run, check_graph, prepare_run, restore_tested, with_seed
+from mans_jax.seeds import SeedsProgram, seeds_programs
+from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
 from mans_jax.training_step import TrainState, init_state, make_training_loop
+
+FAILURE = 'failure.json'
+"""The file in the workdir of a seed that has diverged; it tells the step and why."""
 
 _STEPS_PER_CALL = 1000
 """At most so many steps run on the device before the host looks whether it should stop."""
@@ -43,6 +51,34 @@ class Progress:
     stale: int = 0
 
 
+@dataclasses.dataclass
+class Member:
+    """One of the seeds that train together.
+
+    Attributes:
+        run: with this seed.
+        workdir: what an ordinary run has.
+        checkpoints: those in it.
+        progress: as saved with the step that the training stands at.
+        failure: why the seed has diverged, or None.
+        log: of its metrics.
+        mrr: what the validation that has just been made found, or None.
+    """
+
+    run: Run
+    workdir: Path
+    checkpoints: Checkpoints
+    progress: Progress
+    failure: Diverged | None = None
+    log: RunLog | None = None
+    mrr: float | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether further steps of this seed count: it has neither diverged nor run out of patience."""
+        return self.failure is None and not 0 < self.run.config.patience <= self.progress.stale
+
+
 def train_and_evaluate(config: Config, workdir) -> TrainState:
     """Trains, validates, saves and tests, going on from the last checkpoint in the workdir where there is one.
 
@@ -59,22 +95,68 @@ def train_and_evaluate(config: Config, workdir) -> TrainState:
         Interrupted: SIGTERM came; the state is saved.
     """
     workdir = writable(Path(workdir))
+    (workdir / FAILURE).unlink(missing_ok=True)
     run = prepare_run(config)
-    with Checkpoints(workdir / 'checkpoints', keep_last=config.keep_checkpoints) as checkpoints:
-        state, progress = _start_or_resume(run, workdir, checkpoints)
-        write_text(workdir / 'config.json', config.to_json())
-        write_json(workdir / 'provenance.json', provenance(run.graph))
-        step = int(state.step)
-        with RunLog(workdir, resumed_step=step) as log, _stop_requested_by_sigterm() as stop_requested:
-            state = _train(run, state, progress, checkpoints, log, stop_requested)
-        best = checkpoints.best_step() if config.evaluate_every else None
-        if best is not None and best != int(state.step):
-            state = checkpoints.restore(best, state)
-        results = {'step': int(state.step), 'ties': config.ties, 'splits': config.splits}
-        for split in ('valid', 'test'):
-            results[split] = evaluate(run, state, split)
-        write_json(workdir / 'results.json', results)
+    (member,) = train_seeds(run, {config.seed: workdir})
+    if member.failure:
+        raise member.failure
+    state, results, _ = judge(run, workdir)
+    write_json(workdir / 'results.json', results)
     return state
+
+
+def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | None = None) -> list[Member]:
+    """Trains, validates and saves several seeds of a run in one program, each as if it were a run of its own.
+
+    A seed that diverges, or whose patience is at its end, takes no part any more; the others go on.
+
+    Args:
+        run: the run; its own seed does not matter.
+        workdirs: the folder of each seed, which exists.
+        program_of: from `programs_of`, where it was made before; it holds what has been compiled.
+
+    Returns:
+        What became of each; their states are in their checkpoints.
+
+    Raises:
+        InputError: a workdir cannot be used, or holds another run.
+        Interrupted: SIGTERM came; the states are saved.
+    """
+    with contextlib.ExitStack() as stack:
+        members = []
+        for seed, workdir in workdirs.items():
+            checkpoints = Checkpoints(workdir / 'checkpoints', keep_last=run.config.keep_checkpoints)
+            members.append(_look(with_seed(run, seed), workdir, stack.enter_context(checkpoints)))
+        program = (program_of or programs_of(run))(workdirs)
+        step, states = _start_or_resume(members, program)
+        for member in members:
+            write_text(member.workdir / 'config.json', member.run.config.to_json())
+            write_json(member.workdir / 'provenance.json', provenance(run.graph))
+            if member.trains:
+                member.log = stack.enter_context(RunLog(member.workdir, resumed_step=step))
+        stop_requested = stack.enter_context(_stop_requested_by_sigterm())
+        _train(members, program, states, step, stop_requested)
+    return members
+
+
+def programs_of(run: Run) -> Callable:
+    """The programs that train seeds of a run, see `seeds_programs`."""
+    return seeds_programs(make_training_loop(run.model, run.config, run.steps_per_epoch), run.data)
+
+
+def judge(run: Run, workdir: Path) -> tuple[TrainState, dict, TripleCounts]:
+    """Tests what training has left in a workdir.
+
+    Returns:
+        The best state on valid, or the last one; the content of results.json; and where the test triples stand.
+    """
+    with Checkpoints(workdir / 'checkpoints') as checkpoints:
+        state = restore_tested(run, checkpoints)
+    results = {'step': int(state.step), 'ties': run.config.ties, 'splits': run.config.splits}
+    results['valid'] = evaluate(run, state, 'valid')
+    counts = rank_split(run, state, 'test')
+    results['test'] = link_prediction_metrics(counts, run.config.ties)
+    return state, results, counts
 
 
 def writable(workdir: Path) -> Path:
@@ -88,55 +170,101 @@ def writable(workdir: Path) -> Path:
     return workdir
 
 
-def _start_or_resume(run, workdir, checkpoints) -> tuple[TrainState, Progress]:
+def _look(run, workdir, checkpoints) -> Member:
+    """What is in a workdir, of which nothing is changed."""
+    member = Member(run, workdir, checkpoints, Progress(run.graph.checksum()))
+    step = checkpoints.latest_step()
+    if step is not None:
+        check_resumable(run.config, workdir)
+        member.progress = Progress(**checkpoints.read_record(step))
+        check_graph(run.graph, member.progress.graph, workdir)
+    if (workdir / FAILURE).exists():
+        member.failure = Diverged(json.loads((workdir / FAILURE).read_text())['why'])
+    return member
+
+
+def _start_or_resume(members, program) -> tuple[int, object]:
+    """The step that the training stands at, and the states of the seeds."""
+    # A kill may have come when some had saved a step and others not.
+    steps = [set(member.checkpoints.steps()) for member in members if member.trains]
+    step = max(set.intersection(*steps), default=0) if steps else 0
+    return step, program.join([_state_at(member, step) for member in members])
+
+
+def _state_at(member, step) -> TrainState:
+    """The state of a seed at a step; one that takes no part any more has a place, so that the program is the same."""
+    run = member.run
     # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
     state = jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
-    step = checkpoints.latest_step()
-    if step is None:
-        return state, Progress(run.graph.checksum())
-    check_resumable(run.config, workdir)
-    progress = Progress(**checkpoints.read_record(step))
-    check_graph(run.graph, progress.graph, workdir)
+    if not member.trains:
+        return state.replace(step=jnp.full_like(state.step, step))
+    if not step:
+        member.progress = Progress(run.graph.checksum())
+        return state
     if step < run.total_steps:
-        logging.info('resuming %s at step %d of %d', workdir, step, run.total_steps)
+        logging.info('resuming %s at step %d of %d', member.workdir, step, run.total_steps)
     else:
-        logging.info('%s is trained already, to step %d: only its results are made anew', workdir, step)
-    return checkpoints.restore(step, state), progress
+        logging.info('%s is trained already, to step %d: only its results are made anew', member.workdir, step)
+    member.progress = Progress(**member.checkpoints.read_record(step))
+    return member.checkpoints.restore(step, state)
 
 
-def _train(run, state, progress, checkpoints, log, stop_requested) -> TrainState:
+def _train(members: Sequence[Member], program: SeedsProgram, states, step: int, stop_requested) -> None:
     """The epochs that are left."""
+    run = members[0].run
     config, per_epoch = run.config, run.steps_per_epoch
-    loop = make_training_loop(run.model, config, per_epoch)
-    step = int(state.step)
     with _bar(range(config.num_epochs), initial=step // per_epoch, unit='epoch') as bar:
-        bar.set_postfix_str('compiling')
-        while step < run.total_steps and not 0 < config.patience <= progress.stale:
+        if step < run.total_steps and any(member.trains for member in members):
+            bar.set_postfix_str('compiling')
+            states = program.train_steps(states, 0)
+        while step < run.total_steps and any(member.trains for member in members):
             began, first, end_of_epoch = time.perf_counter(), step, (step // per_epoch + 1) * per_epoch
             while step < end_of_epoch and not stop_requested():
                 num_steps = min(end_of_epoch - step, _STEPS_PER_CALL)
-                state = loop.train_steps(state, run.data, num_steps)
+                states = program.train_steps(states, num_steps)
                 step += num_steps
-                jax.block_until_ready(state.step)
+                jax.block_until_ready(states.step)
             if step == end_of_epoch:
-                metrics = _epoch_metrics(run, loop, state, (step - first) / (time.perf_counter() - began))
-                log.write(step, step // per_epoch, 'train', metrics)
-                mrr = _validate_and_save(run, state, progress, checkpoints, log)
-                _show(bar, step // per_epoch, config.num_epochs, metrics['loss'], mrr)
+                steps_per_second = len(members) * (step - first) / (time.perf_counter() - began)
+                losses = _end_epoch(members, program, states, step, steps_per_second)
+                _show(bar, step // per_epoch, config.num_epochs, losses, [m.mrr for m in members if m.mrr is not None])
             if stop_requested():
-                checkpoints.save(step, state, dataclasses.asdict(progress))
-                checkpoints.wait()
+                due = [i for i, member in enumerate(members) if member.trains]
+                _save(members, program, states, step, due)
                 raise Interrupted(f'stopped by SIGTERM at step {step} of {run.total_steps}; the same command goes on')
-    return state
 
 
-def _epoch_metrics(run, loop, state, steps_per_second) -> dict:
-    gradient_norm, update_norm = (float(norm) for norm in loop.next_norms(state, run.data))
+def _end_epoch(members, program, states, step, steps_per_second) -> list[float]:
+    """What is due at the end of an epoch: metrics, evaluation on valid, checkpoints; returns the losses."""
+    run, losses, due = members[0].run, [], []
+    epoch, norms = step // run.steps_per_epoch, program.next_norms(states)
+    for i, member in enumerate(members):
+        member.mrr = None
+        if not member.trains:
+            continue
+        state = program.state_of(states, i)
+        try:
+            metrics = _epoch_metrics(run, state, norms[i], steps_per_second)
+            member.log.write(step, epoch, 'train', metrics)
+            losses.append(metrics['loss'])
+            if _is_due(run, step, run.config.evaluate_every):
+                _validate(member, state, epoch)
+        except Diverged as error:
+            _fail(member, step, error, several=len(members) > 1)
+            continue
+        if member.mrr is not None or _is_due(run, step, run.config.checkpoint_every) or step == run.total_steps:
+            due.append(i)
+    _save(members, program, states, step, due)
+    return losses
+
+
+def _epoch_metrics(run, state, norms, steps_per_second) -> dict:
+    gradient_norm, update_norm = map(float, norms)
     loss, virtual_share = (float(state.totals[name]) / run.steps_per_epoch for name in ('loss', 'virtual_share'))
     # The norms tell of parameters that only the last step has spoilt, before they are saved.
     for name, value in {'loss': loss, 'gradient norm': gradient_norm, 'update norm': update_norm}.items():
         if not math.isfinite(value):
-            raise InputError(
+            raise Diverged(
                 f'the {name} is {value} at step {int(state.step)}: the training has diverged; lower '
                 f'config.learning_rate and choose another --workdir (the checkpoints from before are kept)'
             )
@@ -149,29 +277,45 @@ def _epoch_metrics(run, loop, state, steps_per_second) -> dict:
     }
 
 
-def _validate_and_save(run, state, progress, checkpoints, log) -> float | None:
-    """What is due at the end of an epoch: evaluation on valid, a checkpoint, both or nothing; returns a new MRR."""
-    config, step = run.config, int(state.step)
-    epoch, is_last = step // run.steps_per_epoch, step == run.total_steps
+def _is_due(run, step, every) -> bool:
+    return bool(every) and (step // run.steps_per_epoch % every == 0 or step == run.total_steps)
 
-    def due(every):
-        return every and (epoch % every == 0 or is_last)
 
-    mrr = None
-    if due(config.evaluate_every):
-        metrics = evaluate(run, state, 'valid')
-        log.write(step, epoch, 'valid', metrics)
-        mrr = metrics['mrr']
-        is_best = progress.best_mrr is None or mrr > progress.best_mrr
-        progress.best_mrr, progress.stale = (mrr, 0) if is_best else (progress.best_mrr, progress.stale + 1)
-    if mrr is not None or due(config.checkpoint_every) or is_last:
-        checkpoints.save(step, state, dataclasses.asdict(progress), metric=mrr)
-    return mrr
+def _validate(member, state, epoch) -> None:
+    metrics, progress = evaluate(member.run, state, 'valid'), member.progress
+    member.log.write(int(state.step), epoch, 'valid', metrics)
+    member.mrr = mrr = metrics['mrr']
+    is_best = progress.best_mrr is None or mrr > progress.best_mrr
+    progress.best_mrr, progress.stale = (mrr, 0) if is_best else (progress.best_mrr, progress.stale + 1)
+
+
+def _fail(member, step, error, several) -> None:
+    """A seed that has diverged takes no part any more, also where the training is resumed."""
+    if several:
+        logging.warning('%s: %s', member.workdir, error)
+    write_json(member.workdir / FAILURE, {'step': step, 'why': str(error)})
+    member.failure = error
+
+
+def _save(members, program, states, step, due) -> None:
+    """Saves the members that are named by their places."""
+    # A step is not begun before the one before is whole with every seed: a resume needs one that all of them have.
+    for member in members:
+        member.checkpoints.wait()
+    for i in due:
+        member = members[i]
+        metric, record = member.mrr, dataclasses.asdict(member.progress)
+        member.checkpoints.save(step, program.state_of(states, i), record, metric=metric)
 
 
 def evaluate(run: Run, state: TrainState, split: str) -> dict:
     """Filtered link prediction on a split; metrics as `link_prediction_metrics` has them."""
-    counts = predict_links(
+    return link_prediction_metrics(rank_split(run, state, split), run.config.ties)
+
+
+def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
+    """Where the triples of a split stand among all entities, filtered."""
+    return predict_links(
         run.model,
         state.params,
         run.data.frozen,
@@ -180,7 +324,6 @@ def evaluate(run: Run, state: TrainState, split: str) -> dict:
         run.known,
         progress=lambda blocks: _bar(blocks, desc=f'ranking {split}', unit='block', leave=False),
     )
-    return link_prediction_metrics(counts, run.config.ties)
 
 
 def _bar(items, **options):
@@ -188,12 +331,13 @@ def _bar(items, **options):
     return tqdm(items, disable=not sys.stderr.isatty(), **options)
 
 
-def _show(bar, epoch, num_epochs, loss, mrr):
+def _show(bar, epoch, num_epochs, losses, mrrs):
     """Moves the bar on; where there is none, logs a tenth of the training at a time, and every evaluation."""
-    news = {'loss': f'{loss:.4f}'} | ({} if mrr is None else {'valid mrr': f'{mrr:.4f}'})
+    news = {'loss': losses, 'valid mrr': mrrs}
+    news = {name: f'{np.mean(values):.4f}' for name, values in news.items() if values}
     bar.set_postfix(news)
     bar.update()
-    if bar.disable and (mrr is not None or epoch % max(num_epochs // 10, 1) == 0):
+    if bar.disable and (mrrs or epoch % max(num_epochs // 10, 1) == 0):
         logging.info('epoch %d of %d: %s', epoch, num_epochs, ', '.join(f'{name} {x}' for name, x in news.items()))
 
 

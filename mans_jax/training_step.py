@@ -1,7 +1,7 @@
 """One training step, and the loop of steps that runs on the device without the host."""
 
+import functools
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ from mans_jax.config import Config
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.losses import LOSSES
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variables, init_params
+from mans_jax.objectives import OBJECTIVES
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
@@ -56,7 +57,8 @@ def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
     """What the training of a config reads of a graph, on the device.
 
     Raises:
-        InputError: the graph cannot serve the config's sampler.
+        NotServable: the graph cannot serve the config's sampler.
+        InputError: an option of it has a value that makes no sense.
     """
     sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
     return TrainingData(
@@ -109,10 +111,16 @@ def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -
     return TrainState.create(
         apply_fn=model.apply,
         params=init_params(model, keys.params),
-        tx=OPTIMIZERS[config.optimizer](config.learning_rate),
+        tx=_optimizer(config.optimizer, config.learning_rate),
         sampler_state=sampler_of(config, data).init(keys.sampler),
         totals={name: jnp.zeros(()) for name in ('loss', 'virtual_share')},
     ).replace(step=jnp.zeros((), jnp.int32))
+
+
+@functools.cache
+def _optimizer(name, learning_rate):
+    """One for all states: functions that do the same are others to JAX where they are made anew."""
+    return OPTIMIZERS[name](learning_rate)
 
 
 def view_of(model: MultiModalEmbedding, params: dict, frozen: dict, progress: Float[Array, '']) -> View:
@@ -128,6 +136,7 @@ def view_of(model: MultiModalEmbedding, params: dict, frozen: dict, progress: Fl
         pair_scores_fn=applied(model.score_pairs),
         entity_vectors_fn=applied(lambda module, entities: module.embed(entities).vectors),
         relation_vectors_fn=applied(model.relations),
+        query_vectors_fn=applied(lambda module, *query: module.query(*query).vectors),
     )
 
 
@@ -154,7 +163,6 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         steps_per_epoch: steps after which the training set is shuffled anew.
     """
     total_steps = config.num_epochs * steps_per_epoch
-    loss_of = LOSSES[config.loss](config.margin, config.temperature)
 
     def shuffle(state, data):
         key = jax.random.fold_in(_named_keys(data.seed).order, state.step // steps_per_epoch)
@@ -165,17 +173,30 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         batch_key, sample_key = jax.random.split(jax.random.fold_in(_named_keys(data.seed).steps, state.step))
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
 
-        # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below 0.3.
-        progress = state.step / jax.lax.optimization_barrier(jnp.float32(total_steps))
-        view = view_of(model, state.params, data.frozen, progress)
-        corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
+        def variables(params):
+            return {PARAMS: params, FROZEN: data.frozen}
 
-        def loss_fn(params):
-            variables = {PARAMS: params, FROZEN: data.frozen}
-            return loss_of(*model.apply(variables, positives, corruption, method=model.score_batch), corruption.weight)
+        if config.loss in OBJECTIVES:
+            objective = OBJECTIVES[config.loss](config.non_fact_weight)
+            sampler_state, virtual_share = state.sampler_state, jnp.zeros(())
+
+            def loss_fn(params):
+                return objective(model, variables(params), data.known, positives)
+
+        else:
+            # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below
+            # 0.3.
+            progress = state.step / jax.lax.optimization_barrier(jnp.float32(total_steps))
+            view = view_of(model, state.params, data.frozen, progress)
+            corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
+            loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
+
+            def loss_fn(params):
+                scores = model.apply(variables(params), positives, corruption, method=model.score_batch)
+                return loss_of(*scores, corruption.weight, corruption.margin_scale)
 
         loss, gradients = jax.value_and_grad(loss_fn)(state.params)
-        return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(corruption.virtual())}
+        return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(virtual_share)}
 
     def train_step(state, data, sampler, order) -> TrainState:
         gradients, sampler_state, found = differentiate(state, data, sampler, order)
@@ -183,7 +204,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found)
         return state.apply_gradients(grads=gradients, sampler_state=sampler_state, totals=totals)
 
-    @partial(jax.jit, donate_argnums=0)
+    @functools.partial(jax.jit, donate_argnums=0)
     def train_steps(state: TrainState, data: TrainingData, num_steps) -> TrainState:
         sampler, order = sampler_of(config, data), shuffle(state, data)
         # A loop with a traced bound, unlike a scan, is one program for a whole epoch and for a part of one.

@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 
 jax.config.update('jax_debug_key_reuse', True)
 
-CHECKED = ('graph', 'scoring', 'fusion', 'losses', 'sampling', 'ranking')
+CHECKED = ('graph', 'scoring', 'fusion', 'losses', 'non_sampling', 'sampling', 'ranking')
 """The pure modules, whose annotations beartype enforces, shapes included. Flax wraps what the others define."""
 
 
@@ -89,3 +89,35 @@ def make_graph(make_triples):
         )
 
     return make
+
+
+@pytest.fixture(scope='session')
+def programs(tmp_path_factory):
+    """The folder of compiled programs that `quick_programs` shares."""
+    return tmp_path_factory.getbasetemp() / 'programs'
+
+
+@pytest.fixture(scope='session')
+def shown_workdir(tmp_path_factory, programs):
+    """Of a short run with two features, which some entities lack. Only to be read, or copied."""
+    from tests.graphs import train_short_run
+
+    return train_short_run(tmp_path_factory.mktemp('shown'), programs)
+
+
+@pytest.fixture(scope='session')
+def marked_workdir(tmp_path_factory, programs):
+    """Of a short run whose names are markup everywhere. Only to be read, or copied."""
+    from tests.report_runs import train_marked_run
+
+    return train_marked_run(tmp_path_factory.mktemp('marked'), programs)
+
+
+@pytest.fixture(scope='module')
+def shown(shown_workdir, programs):
+    """(run, state) of `shown_workdir`, with programs that are quickly compiled."""
+    from mans_jax.runs import load_run
+    from tests.graphs import quick_programs
+
+    with quick_programs(programs):
+        yield load_run(shown_workdir)

@@ -13,9 +13,9 @@ LEAVES = {
     'cans': "cans(num_negatives=3, sides='uniform', concepts='concepts.tsv')",
     'in_batch': "in_batch(num_negatives=3, sides='uniform')",
     'shared_pool': "shared_pool(num_negatives=3, pool=8, sides='uniform')",
-    'nscaching': 'nscaching(num_negatives=3, cache_size=5, candidates=4)',
+    'nscaching': "nscaching(num_negatives=3, cache_size=5, candidates=4, sides='uniform')",
     'mmrns': 'mmrns(num_negatives=3, candidates=30, temperature=5, learning_rate=0.01)',
-    'kbgan': "kbgan(num_negatives=3, generator='complex', candidates=5, learning_rate=0.01)",
+    'kbgan': "kbgan(num_negatives=3, generator='complex', candidates=5, learning_rate=0.01, sides='uniform')",
     'eans': "eans(num_negatives=3, sides='uniform', every=3, clusters=4, spread=5.0)",
     'from_file': "from_file(num_negatives=3, sides='uniform', negatives='negatives.tsv', keys='id')",
 }
@@ -29,6 +29,7 @@ WRAPPERS = {
     'mans_t': 'mans_t(bernoulli, share=0.5)',
     'mans_h': 'mans_h(bernoulli, share=0.5)',
     'mans_a': "mans_a(bernoulli, marks='per_sample', where_cross_is_closer=False)",
+    'dhns': 'dhns(bernoulli, steps=20, weight=0.1, learning_rate=0.01)',
 }
 
 EXAMPLES = {**LEAVES, **WRAPPERS}

@@ -9,6 +9,7 @@ import pytest
 from mans_jax.config import Config, check_resumable, default_config, from_config_dict, from_fields
 from mans_jax.errors import InputError
 from mans_jax.losses import LOSSES
+from mans_jax.objectives import OBJECTIVES, SCORES_FOR
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.ranking import TIES
 from mans_jax.samplers import FAMILIES, STRATEGIES
@@ -60,7 +61,7 @@ def test_a_modality_without_a_file_is_left_out():
         ('score', 'transe', 'transe_l1', SCORES),
         ('sampler', 'unifrom', 'uniform', FAMILIES),
         ('strategy', 'mans-a', 'mans_a', STRATEGIES),
-        ('loss', 'margin', 'margin_ranking', LOSSES),
+        ('loss', 'margin', 'margin_ranking', {**LOSSES, **OBJECTIVES}),
         ('optimizer', 'adams', 'adam', OPTIMIZERS),
         ('ties', 'optimist', 'optimistic', TIES),
         ('marks', 'counts', 'count', ('count', 'per_sample')),
@@ -78,7 +79,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_the_list(field, wrong, 
 
 def test_a_name_like_no_other_is_refused_with_the_list_alone():
     message = refusal(from_config_dict, default_config(data='digits', loss='xyz'))
-    assert message == f"config.loss: 'xyz' is not a known name; Known: {', '.join(LOSSES)}"
+    assert message == f"config.loss: 'xyz' is not a known name; Known: {', '.join([*LOSSES, *OBJECTIVES])}"
 
 
 def test_an_unknown_field_is_refused_with_the_nearest():
@@ -107,6 +108,7 @@ TOO_LOW = {
     'num_negatives': 0,
     'margin': -0.5,
     'temperature': -1.0,
+    'non_fact_weight': -1.0,
     'batch_size': 0,
     'num_epochs': 0,
     'seed': -1,
@@ -138,6 +140,42 @@ def test_every_number_of_a_recipe_has_a_range():
 def test_a_complex_score_needs_an_even_width(score):
     assert f'config.dim is 7, but {score}' in refusal(Config(data='digits', score=score, dim=7).validate)
     Config(data='digits', score=score, dim=8).validate()
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        (
+            {'loss': 'non_sampling', 'score': 'rotate', 'dim': 8},
+            "config.score is 'rotate', but loss non_sampling is for transe_l2, distmult, complex: "
+            'its sum over all triples has a closed form for those alone',
+        ),
+        (
+            {'loss': 'k_vs_all'},
+            "config.score is 'transe_l1', but loss k_vs_all is for distmult, complex: it needs scores of both signs",
+        ),
+        (
+            {'loss': 'non_sampling', 'score': 'transe_l2', 'normalize': False},
+            'config.normalize is False, but loss non_sampling takes transe_l2 with unit vectors alone',
+        ),
+        (
+            {'loss': 'k_vs_all', 'score': 'distmult', 'strategy': 'mans_a'},
+            "config.strategy is 'mans_a', but loss k_vs_all takes no negatives: set it to normal",
+        ),
+        (
+            {'loss': 'one_vs_all', 'sampler': 'nscaching'},
+            "config.sampler is 'nscaching', but loss one_vs_all takes no negatives: set it to bernoulli",
+        ),
+    ],
+)
+def test_a_loss_without_negatives_is_refused_where_it_makes_no_sense(fields, message):
+    assert refusal(Config(data='digits', **fields).validate) == message
+
+
+def test_a_loss_without_negatives_is_taken_with_every_score_that_it_is_for():
+    for loss, (scores, _) in SCORES_FOR.items():
+        for score in scores:
+            Config(data='digits', loss=loss, score=score, dim=8).validate()
 
 
 def test_an_empty_source_is_refused():
@@ -179,6 +217,7 @@ CHANGED = {
     'loss': 'softplus',
     'margin': 11.5,
     'temperature': 0.5,
+    'non_fact_weight': 0.01,
     'optimizer': 'sgd',
     'learning_rate': 0.5,
     'batch_size': 180,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mans_jax.losses import LOSSES
+from mans_jax.objectives import OBJECTIVES
 from mans_jax.optim import OPTIMIZERS
 from mans_jax.ranking import TIES
 from mans_jax.samplers import FAMILIES, STRATEGIES
@@ -20,6 +21,7 @@ HERE = Path(__file__).parent
 COVERED = {
     'SCORES': (SCORES, 'test_scoring.py', 'SECOND_FORMULAS', ['test_equals_second_formula']),
     'LOSSES': (LOSSES, 'test_losses.py', 'SECOND_FORMULAS', ['test_equals_second_formula']),
+    'OBJECTIVES': (OBJECTIVES, 'test_objectives.py', 'SECOND_FORMULAS', ['test_equals_second_formula']),
     'OPTIMIZERS': (OPTIMIZERS, 'test_optim.py', 'SECOND_FORMULAS', ['test_equals_second_formula']),
     'TIES': (TIES, 'test_ranking.py', 'BRUTE_FORCE', ['test_ranks_equal_brute_force']),
     'FAMILIES': (

@@ -82,6 +82,28 @@ def test_where_no_negative_counts_only_positives_are_left(name):
 
 
 @every_loss
+def test_a_share_of_the_margin_holds_for_each_negative(name):
+    positive, negative = float32(scores(3, 4))
+    scale = np.float32(np.random.default_rng(5).random((3, 4)))
+    loss = jax.jit(LOSSES[name](MARGIN, TEMPERATURE))
+    got = loss(positive, negative, None, scale)
+    if name == 'margin_ranking':
+        moved = [max(0, MARGIN * scale[i, k] - positive[i] + negative[i, k]) for i, k in np.ndindex(3, 4)]
+        want = np.mean(moved)
+    elif name == 'self_adversarial':
+        terms = []
+        for p, row, shares in zip(positive, negative, scale, strict=True):
+            weights = np.exp(TEMPERATURE * row) / np.sum(np.exp(TEMPERATURE * row))
+            hard = sum(w * log_sigmoid(-n - MARGIN * s) for w, n, s in zip(weights, row, shares, strict=True))
+            terms.append(-(log_sigmoid(p + MARGIN) + hard) / 2)
+        want = np.mean(terms)
+    else:
+        want = loss(positive, negative)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+    np.testing.assert_allclose(loss(positive, negative, None, np.ones_like(scale)), loss(positive, negative), rtol=1e-6)
+
+
+@every_loss
 def test_gradient_equals_finite_differences(name):
     positive, negative = scores(4, 3, seed=1)
     formula, step = SECOND_FORMULAS[name], 1e-6

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mans_jax import models, scoring
+from mans_jax import fusion, models, scoring
 from mans_jax.config import Config
 from mans_jax.graph import HEAD, TAIL, Triple
 from mans_jax.models import (
@@ -92,6 +92,35 @@ def test_negatives_alone_are_scored_a_block_of_positives_at_a_time(graph, num_ne
         return batch[1], model.apply(variables, positives, normal, method=model.score_negatives)
 
     np.testing.assert_allclose(*jax.jit(both)(variables), rtol=1e-5, atol=1e-5)
+
+
+@every_score
+@pytest.mark.parametrize('normalize', [True, False])
+def test_a_negative_with_vectors_of_its_own_is_scored_by_them(graph, name, normalize):
+    """The last two of four, as if there were an entity that looks so and has what the replaced one has."""
+    model, variables = model_and_variables(graph, name, normalize)
+    positives, corruption = Triple.from_rows(jnp.asarray(graph.train[:9])), random_corruption(graph, 9, 4)
+    vectors = jnp.asarray(np.random.default_rng(2).normal(size=(9, 2, 3, DIM)), jnp.float32)
+
+    def score(variables, vectors):
+        with_vectors = corruption.replace(vectors=vectors)
+        ends = [model.apply(variables, ids, method=model.embed) for ids in (positives.head, positives.tail)]
+        relations = model.apply(variables, positives.relation, method=model.relations)
+        methods = model.score_batch, model.score_negatives, model.score_pairs
+        return ends, relations, [model.apply(variables, positives, with_vectors, method=m) for m in methods]
+
+    (head, tail), relations, (batch, alone, pairs) = jax.jit(score)(variables, vectors)
+    plain = model.apply(variables, positives, corruption, method=model.score_negatives)
+    np.testing.assert_allclose(batch[1], alone, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.sum(pairs, axis=(-2, -1)), alone, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(alone[:, :2], plain[:, :2], rtol=1e-5, atol=1e-5)
+    for b, g in np.ndindex(9, 2):
+        at_tail = int(corruption.side[b, 2 + g]) == TAIL
+        kept, replaced = (head[b], tail[b]) if at_tail else (tail[b], head[b])
+        looks = scoring.unit(vectors[b, g]) if normalize else vectors[b, g]
+        query = fusion.query(SCORES[name], kept, relations[b], jnp.float32(1 if at_tail else -1))
+        want = fusion.all_pairs(SCORES[name], query, fusion.Views(looks, replaced.present))
+        np.testing.assert_allclose(alone[b, 2 + g], want, rtol=1e-4, atol=1e-4)
 
 
 def test_a_virtual_negative_is_an_entity_put_together_from_two(graph):

@@ -90,7 +90,8 @@ def test_lock_is_exact_and_names_no_place():
 
 def test_lock_satisfies_every_requirement():
     locked = {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in _requirements('requirements-lock.txt')}
-    wanted = _requirements('requirements.txt') + _extra('test') + _extra('test-features') + _extra('docs')
+    extras = ('test', 'test-features', 'docs', 'compare', 'export')
+    wanted = _requirements('requirements.txt') + [w for extra in extras for w in _extra(extra)]
     wrong = [str(w) for w in wanted if not w.specifier.contains(locked.get(canonicalize_name(w.name), '0'))]
     assert wrong == []
     assert 'tensorflow' not in locked
@@ -203,7 +204,7 @@ def test_further_extras_are_installed_when_asked_for(repository):
     assert '.[test]|' in _installations(repository.launch('launch/test.sh')[-1])[0]
     for script, extras, wanted in (
         ('launch/test.sh', 'vgg', 'test,vgg'),
-        ('.ci/run', 'vgg', 'test,test-features,docs'),
+        ('.ci/run', 'vgg', 'test,test-features,docs,compare'),
     ):
         first, second = (repository.launch(script, extras=extras)[-1] for _ in range(2))
         assert f'.[{wanted}]|' in _installations(first)[0] and _installations(second) == []

@@ -74,10 +74,11 @@ def loops(_programs, monkeypatch):
         program = program_of(config)
         loop = program['loop'] = program.get('loop') or make_loop(model, config, steps_per_epoch)
 
-        def train_steps(*arguments):
-            for function in before_call:
+        def train_steps(state, data, num_steps):
+            # A call of no steps compiles, and takes none.
+            for function in before_call if num_steps else ():
                 function()
-            return loop.train_steps(*arguments)
+            return loop.train_steps(state, data, num_steps)
 
         return loop._replace(train_steps=train_steps)
 
@@ -511,10 +512,10 @@ def test_a_run_that_diverges_says_what_to_do_and_keeps_what_is_sound(
     def make_spoilt(*arguments):
         loop = make(*arguments)
 
-        def train_steps(*arguments):
-            state = loop.train_steps(*arguments)
-            calls.append(1)
-            if len(calls) == spoilt_call:
+        def train_steps(state, data, num_steps):
+            state = loop.train_steps(state, data, num_steps)
+            calls.extend([1] * bool(num_steps))
+            if num_steps and len(calls) == spoilt_call:
                 state = state.replace(params=jax.tree.map(lambda table: table * jnp.nan, state.params))
             return state
 
@@ -528,9 +529,11 @@ def test_a_run_that_diverges_says_what_to_do_and_keeps_what_is_sound(
             train_and_evaluate(config, tmp_path)
     assert '\n' not in str(error.value)
     assert not (tmp_path / 'results.json').exists()
+    assert json.loads((tmp_path / 'failure.json').read_text()) == {'step': 2 * STEPS, 'why': str(error.value)}
     assert [path.name for path in (tmp_path / 'checkpoints').iterdir()] == [str(STEPS)]
     # What is kept is whole: from there the run ends as if this had not been.
     assert outcome(tmp_path, train_and_evaluate(config, tmp_path)) == expected
+    assert not (tmp_path / 'failure.json').exists()
 
 
 @pytest.mark.parametrize('place', ['workdir', 'checkpoints', 'events', 'metrics.jsonl', 'config.json'])

@@ -1,4 +1,4 @@
-"""Libraries that only some file formats, or features from raw material, need."""
+"""Libraries that only some file formats, features from raw material, or comparisons need."""
 
 import importlib
 from pathlib import Path
@@ -13,6 +13,9 @@ _INSTALL = {
     'pyoxigraph': "'.[formats]'",
     'torch': 'torch',
 }
+
+_PACKAGES = {'PIL': 'pillow', 'vl_convert': 'vl-convert-python'}
+"""What is installed, where that is called otherwise than what is imported."""
 
 
 def import_for(path: Path, name: str) -> ModuleType:
@@ -34,11 +37,29 @@ def import_for_features(name: str) -> ModuleType:
     Raises:
         InputError: it, or a library that it needs, is not installed.
     """
+    return _import_of_extra(name, 'features')
+
+
+def import_for_report(name: str) -> ModuleType:
+    """Imports a library, or the module of one, that makes the page of a run.
+
+    Raises:
+        InputError: it, or a library that it needs, is not installed.
+    """
+    return _import_of_extra(name, 'report')
+
+
+def import_for_comparison(name: str) -> ModuleType:
+    """Imports a library, or the module of one, that searches hyperparameters or draws a comparison.
+
+    Raises:
+        InputError: it, or a library that it needs, is not installed.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         library = (error.name or name).partition('.')[0]
-        raise InputError(f"{library} is needed for this: pip install '.[features]'") from None
+        raise InputError(f"{library} is needed for this: pip install '.[compare]'") from None
 
 
 def import_for_export(name: str) -> ModuleType:
@@ -47,8 +68,13 @@ def import_for_export(name: str) -> ModuleType:
     Raises:
         InputError: it is not installed.
     """
+    return _import_of_extra(name, 'export', 'this export')
+
+
+def _import_of_extra(name, extra, purpose='this'):
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        library = (error.name or name).partition('.')[0].replace('PIL', 'pillow')
-        raise InputError(f"{library} is needed for this export: pip install '.[export]'") from None
+        library = (error.name or name).partition('.')[0]
+        library = _PACKAGES.get(library, library)
+        raise InputError(f"{library} is needed for {purpose}: pip install '.[{extra}]'") from None

@@ -8,6 +8,7 @@ from mans_jax.sampling.combine import concatenate, fallback, mixture
 from mans_jax.sampling.concepts import cans, concept_pools
 from mans_jax.sampling.corruption import Corruption, Sampler, View, stateless
 from mans_jax.sampling.degrees import degree_weighted, degree_weights
+from mans_jax.sampling.diffusion import dhns
 from mans_jax.sampling.mans import mans_a, mans_h, mans_t, mans_v
 from mans_jax.sampling.similarity import mmrns
 from mans_jax.sampling.structure import neighbourhoods, sans, walk_ends
@@ -26,6 +27,7 @@ __all__ = [
     'concept_pools',
     'degree_weighted',
     'degree_weights',
+    'dhns',
     'eans',
     'fallback',
     'in_batch',

@@ -8,9 +8,9 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from mans_jax import scoring
-from mans_jax.graph import HEAD, KnownTriples, Triple
+from mans_jax.graph import KnownTriples, Triple
 from mans_jax.sampling.corruption import Corruption, Sampler, View
-from mans_jax.sampling.sides import check_negatives_exist, draw_sides, head_probability
+from mans_jax.sampling.sides import BERNOULLI, check_negatives_exist, draw_queries, head_probability
 
 GENERATORS = {'distmult': scoring.DISTMULT, 'complex': scoring.COMPLEX}
 """The score functions that a generator may have."""
@@ -27,14 +27,15 @@ def kbgan(
     generator: str = 'distmult',
     candidates: int = 20,
     learning_rate: float = 1e-3,
+    sides: str = BERNOULLI,
     parameters: Mapping[str, Array] | None = None,
 ) -> Sampler:
     """KBGAN: a generator chooses among random candidates and learns which ones the model finds plausible.
 
-    A negative takes the head's or the tail's side as in `bernoulli`. Of `candidates` non-answers, drawn uniformly, one
-    is chosen with probability softmax(generator's scores). The generator is trained by REINFORCE: its gradient is that
-    of - sum (s - b) log p over the chosen ones, where s is the plausibility under the served model and b the mean of s
-    over the epoch before (0 in the first one). It has a step of Adam whenever the sampler draws.
+    Of `candidates` non-answers, drawn uniformly, one is chosen with probability softmax(generator's scores). The
+    generator is trained by REINFORCE: its gradient is that of - sum (s - b) log p over the chosen ones, where s is the
+    plausibility under the served model and b the mean of s over the epoch before (0 in the first one). It has a step of
+    Adam whenever the sampler draws.
 
     See "KBGAN: Adversarial Learning for Knowledge Graph Embeddings", Cai, Wang, 2018 (arXiv 1711.04071). The published
     code draws candidates from all entities, known answers included; here they are filtered. It also decays the
@@ -52,6 +53,7 @@ def kbgan(
         generator: one of GENERATORS.
         candidates: how many non-answers a negative is chosen from.
         learning_rate: of the generator's Adam.
+        sides: one of `sides.SIDES`; the published code has 'bernoulli'.
         parameters: of a pre-trained generator, {'entity': float[E, dim], 'relation': float[R, dim]}.
 
     Raises:
@@ -65,7 +67,7 @@ def kbgan(
         raise ValueError(f'a complex generator needs vectors of an even width, not {dim}')
     check_negatives_exist(known)
     score, optimizer = GENERATORS[generator], optax.adam(learning_rate)
-    probability_of_head = head_probability(known)
+    probability_of_head = head_probability(known, sides)
     num_triples = known.answers.shape[0] // 2
 
     def init(key: Array):
@@ -76,16 +78,18 @@ def kbgan(
 
     def sample(state, key: Array, positives: Triple, view: View):
         side_key, candidate_key, choice_key = jax.random.split(key, 3)
-        side = draw_sides(side_key, probability_of_head, positives, num_negatives)
-        entity = _draw_candidates(candidate_key, known, side, positives, candidates)
+        queries = draw_queries(side_key, known, positives, num_negatives, probability_of_head)
+        start, count = queries.start[..., None], queries.count[..., None]
+        index = jax.random.randint(candidate_key, (*count.shape[:2], candidates), 0, known.num_entities - count)
+        entity = known.unknown(start, count, index)
 
         def scores_of(parameters):
-            return _scores(score, parameters, side, positives, entity)
+            return _scores(score, parameters, queries, positives, entity)
 
         logits, gradient_of = jax.vjp(scores_of, state['parameters'])
         chosen = jax.random.categorical(choice_key, logits)
         drawn = jnp.take_along_axis(entity, chosen[..., None], axis=-1)[..., 0]
-        corruption = Corruption(drawn, side, jnp.ones((*drawn.shape, 1), bool))
+        corruption = Corruption(drawn, queries.side, jnp.ones((*drawn.shape, 1), bool))
         reward = view.scores(positives, corruption)
         (gradient,) = gradient_of(policy_gradient(logits, chosen, reward - state['baseline']))
         updates, optimizer_state = optimizer.update(gradient, state['optimizer'], state['parameters'])
@@ -120,19 +124,7 @@ def _random_parameters(key, known, dim):
     }
 
 
-def _draw_candidates(key, known, side, positives, number) -> Int[Array, 'B K C']:
-    """Non-answers of the query that asks for each negative's side, drawn uniformly and independently."""
-    start, count = known.find(side, _kept(side, positives), positives.relation[:, None])
-    start, count = start[..., None], count[..., None]
-    index = jax.random.randint(key, (*side.shape, number), 0, known.num_entities - count)
-    return known.unknown(start, count, index)
-
-
-def _kept(side, positives) -> Int[Array, 'B K']:
-    return jnp.where(side == HEAD, positives.tail[:, None], positives.head[:, None])
-
-
-def _scores(score, parameters, side, positives, entity) -> Float[Array, 'B K C']:
+def _scores(score, parameters, queries, positives, entity) -> Float[Array, 'B K C']:
     """The generator's scores of candidates, a few positives at a time, in the gradient too."""
 
     def score_one(negatives):
@@ -140,7 +132,8 @@ def _scores(score, parameters, side, positives, entity) -> Float[Array, 'B K C']
         query = score.query(parameters['entity'][kept], parameters['relation'][relation], direction)
         return score.compare(query[..., None, :], parameters['entity'][candidates])
 
-    negatives = _kept(side, positives), positives.relation, scoring.direction(side), entity
+    kept = queries.choose(positives.tail, positives.head)
+    negatives = kept, positives.relation, scoring.direction(queries.side), entity
     return jax.lax.map(jax.checkpoint(score_one), negatives, batch_size=_POSITIVES_PER_BLOCK)
 
 

@@ -6,16 +6,23 @@ from jaxtyping import Array, Bool, Int
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
 from mans_jax.sampling.corruption import Corruption, Sampler, View
-from mans_jax.sampling.sides import draw_sides, head_probability
+from mans_jax.sampling.sides import BERNOULLI, draw_queries, head_probability
 
 
-def nscaching(known: KnownTriples, num_negatives: int = 1, *, cache_size: int = 30, candidates: int = 30) -> Sampler:
+def nscaching(
+    known: KnownTriples,
+    num_negatives: int = 1,
+    *,
+    cache_size: int = 30,
+    candidates: int = 30,
+    sides: str = BERNOULLI,
+) -> Sampler:
     """NSCaching: draws uniformly from a cache of the query's non-answers, which the model's scores renew.
 
     Every query (?, relation, tail) and (head, relation, ?) of `known` has a row of `cache_size` entities, at first
-    drawn uniformly without replacement from its non-answers. A negative takes the head's or the tail's side as in
-    `bernoulli` and an entity of that row. After the draw both rows of every positive are renewed: of the row and
-    `candidates` more non-answers, `cache_size` are drawn without replacement with probabilities softmax(scores).
+    drawn uniformly without replacement from its non-answers. A negative takes an entity of the row of its side. After
+    the draw both rows of every positive are renewed: of the row and `candidates` more non-answers, `cache_size` are
+    drawn without replacement with probabilities softmax(scores).
 
     See "NSCaching: Simple and Efficient Negative Sampling for Knowledge Graph Embedding", Zhang et al., 2019
     (arXiv 1812.06410). The published code draws a first row and candidates with replacement, so that an entity may
@@ -31,16 +38,18 @@ def nscaching(known: KnownTriples, num_negatives: int = 1, *, cache_size: int = 
         num_negatives: K.
         cache_size: N1.
         candidates: N2.
+        sides: one of `sides.SIDES`; the published code has 'bernoulli'.
 
     Raises:
-        ValueError: `cache_size` or `candidates` is below 1, or a query has fewer than `cache_size` non-answers.
+        ValueError: `sides` is none of them, `cache_size` or `candidates` is below 1, or a query has fewer than
+            `cache_size` non-answers.
     """
     fewest = known.num_entities - known.max_answers
     if cache_size < 1 or candidates < 1:
         raise ValueError(f'cache_size and candidates must be at least 1, not {cache_size} and {candidates}')
     if cache_size > fewest:
         raise ValueError(f'cache_size is {cache_size}, but a query has only {fewest} entities that do not answer it')
-    probability_of_head = head_probability(known)
+    probability_of_head = head_probability(known, sides)
     # One more than there are queries: of the row that the queries without a known answer share.
     num_rows = known.query_relation.shape[0]
 
@@ -53,12 +62,14 @@ def nscaching(known: KnownTriples, num_negatives: int = 1, *, cache_size: int = 
     def sample(cache, key: Array, positives: Triple, view: View):
         side_key, entity_key, renew_key = jax.random.split(key, 3)
         # Both queries of a positive: asking for its head, asking for its tail.
-        sides = jnp.array([HEAD, TAIL], jnp.int8)
-        queries = sides, jnp.stack([positives.tail, positives.head], axis=1), positives.relation[:, None]
-        row, is_known = known.find_query(*queries)
+        both = jnp.array([HEAD, TAIL]), jnp.stack([positives.tail, positives.head], axis=1), positives.relation[:, None]
+        row, is_known = known.find_query(*both)
         row = jnp.where(is_known, row, num_rows - 1)
-        corruption = _draw(entity_key, cache, row, draw_sides(side_key, probability_of_head, positives, num_negatives))
-        new = _renew(renew_key, known, cache[row], known.find(*queries), candidates, positives, view)
+        queries = draw_queries(side_key, known, positives, num_negatives, probability_of_head)
+        position = jax.random.randint(entity_key, queries.at_head.shape, 0, cache_size)
+        entity = cache[queries.choose(*row.T), position]
+        corruption = Corruption(entity, queries.side, jnp.ones((*entity.shape, 1), bool))
+        new = _renew(renew_key, known, cache[row], known.find(*both), candidates, positives, view)
         # Several positives with one query: the first of them renews its row.
         row = jnp.where(is_first(row.reshape(-1), num_rows), row.reshape(-1), num_rows)
         return corruption, cache.at[row].set(new.reshape(-1, cache_size), mode='drop')
@@ -92,13 +103,6 @@ def is_first(values: Int[Array, 'N'], bound: int) -> Bool[Array, 'N']:
     position = jnp.arange(values.shape[0])
     first = jnp.full(bound, values.shape[0]).at[values].min(position)
     return first[values] == position
-
-
-def _draw(key, cache, row, side) -> Corruption:
-    """An entity for each negative, from the positive's row of the side that it takes."""
-    position = jax.random.randint(key, side.shape, 0, cache.shape[1])
-    entity = cache[jnp.where(side == HEAD, row[:, :1], row[:, 1:]), position]
-    return Corruption(entity, side, jnp.ones((*side.shape, 1), bool))
 
 
 def _renew(key, known, cached, answers, num_candidates, positives, view) -> Int[Array, 'B 2 N1']:

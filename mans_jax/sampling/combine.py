@@ -19,7 +19,8 @@ def mixture(samplers: Sequence[Sampler], *, share: float, share_end: float | Non
             it is 1.
 
     Raises:
-        ValueError: a share is not in [0, 1], or there are fewer than two samplers; when it samples, their K differ.
+        ValueError: a share is not in [0, 1], or there are fewer than two samplers; when it samples, their K differ, or
+            one generates negatives.
     """
     _check_number('mixture', samplers)
     for name, value in (('share', share), ('share_end', share_end)):
@@ -52,18 +53,22 @@ def concatenate(samplers: Sequence[Sampler]) -> Sampler:
         samplers: two or more.
 
     Raises:
-        ValueError: there are fewer.
+        ValueError: there are fewer; when it samples, one before the last generates negatives, which must stand last.
     """
     _check_number('concatenate', samplers)
 
     def sample(state, key, positives, view):
         drawn, state = _sample_all(samplers, state, key, positives, view)
+        _check_none_is_generated(drawn[:-1])
+        vectors = drawn[-1].vectors
+        drawn = [corruption.replace(vectors=None) for corruption in drawn]
         modalities = max(corruption.replaced.shape[-1] for corruption in drawn)
         drawn = [
             corruption.replace(replaced=jnp.broadcast_to(corruption.replaced, (*corruption.entity.shape, modalities)))
-            for corruption in _with_weights(drawn)
+            for corruption in _alike(drawn)
         ]
-        return jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *drawn), state
+        joined = jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *drawn)
+        return joined.replace(vectors=vectors), state
 
     return Sampler(_init_all(samplers), sample)
 
@@ -77,7 +82,7 @@ def fallback(first: Sampler, second: Sampler, known: KnownTriples | None = None)
         known: negatives that are known triples, the intruder in place of the whole entity, are replaced too.
 
     Raises:
-        ValueError: when it samples, their K differ.
+        ValueError: when it samples, their K differ, or one generates negatives.
     """
     samplers = (first, second)
 
@@ -117,22 +122,36 @@ def _sample_all(samplers, states, key, positives, view):
     return drawn, states
 
 
-def _with_weights(corruptions):
-    """The same, with a weight of 1 where one has none and another one has."""
-    if all(corruption.weight is None for corruption in corruptions):
-        return corruptions
-    return [
-        corruption.replace(weight=jnp.ones(corruption.entity.shape)) if corruption.weight is None else corruption
-        for corruption in corruptions
-    ]
+def _check_none_is_generated(corruptions):
+    if any(corruption.vectors is not None for corruption in corruptions):
+        raise ValueError('generated negatives must stand behind all others: put dhns around the whole')
+
+
+def _alike(corruptions):
+    """The same, with weights and shares of the margin of 1 where one has none and another one has."""
+    for name in ('weight', 'margin_scale'):
+        if any(getattr(corruption, name) is not None for corruption in corruptions):
+            corruptions = [
+                corruption.replace(**{name: jnp.ones(corruption.entity.shape)})
+                if getattr(corruption, name) is None
+                else corruption
+                for corruption in corruptions
+            ]
+    return corruptions
 
 
 def _where(chosen, one, other) -> Corruption:
     """Of two corruptions of the same K, `one` where bool[B, K] and `other` elsewhere."""
-    one, other = _with_weights([one, other])
+    _check_none_is_generated([one, other])
+    one, other = _alike([one, other])
+
+    def choose(a, b):
+        return None if a is None else jnp.where(chosen, a, b)
+
     return Corruption(
-        jnp.where(chosen, one.entity, other.entity),
-        jnp.where(chosen, one.side, other.side),
+        choose(one.entity, other.entity),
+        choose(one.side, other.side),
         jnp.where(chosen[..., None], one.replaced, other.replaced),
-        None if one.weight is None else jnp.where(chosen, one.weight, other.weight),
+        choose(one.weight, other.weight),
+        choose(one.margin_scale, other.margin_scale),
     )

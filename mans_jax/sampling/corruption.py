@@ -22,15 +22,24 @@ class Corruption:
             leaves some with the entity that stood there. A last axis of 1 stands for any M.
         weight: float32[B, K], how much a negative counts in the mean that a loss takes over them, 0 for not at all; or
             None where all count alike.
+        margin_scale: float32[B, K], the share of its margin that a loss takes for a negative; or None for all of it.
+        vectors: float32[B, G, M, D], what the last G negatives look like, in place of their `entity`, which stands in
+            for them wherever an id is needed; of the modalities that the entity has whose place they take. Or None
+            where every negative is an entity.
     """
 
     entity: Int[Array, 'B K']
     side: Int[Array, 'B K']
     replaced: Bool[Array, 'B K M']
     weight: Float[Array, 'B K'] | None = None
+    margin_scale: Float[Array, 'B K'] | None = None
+    vectors: Float[Array, 'B G M D'] | None = None
 
     def apply(self, positives: Triple) -> Triple:
-        """The negatives as triples int32[B, K], the intruder in place of the whole entity: for any other model."""
+        """The negatives as triples int32[B, K], the intruder in place of the whole entity: for any other model.
+
+        What has vectors of its own is no entity: the one that stands in for it intrudes.
+        """
         head, relation, tail = (ids[:, None] for ids in (positives.head, positives.relation, positives.tail))
         at_head = self.side == HEAD
         return Triple(
@@ -59,6 +68,8 @@ class View:
             of the other one, 0 where one is absent.
         entity_vectors_fn: (parameters, int32[...]) -> float[..., M, D].
         relation_vectors_fn: (parameters, int32[...]) -> float[..., W].
+        query_vectors_fn: (parameters, side int32[...], kept entity int32[...], relation int32[...]) ->
+            float[..., M, D], what the entity on that side should look like, by modality of the kept one.
     """
 
     progress: Float[Array, ''] | None = None
@@ -67,6 +78,7 @@ class View:
     pair_scores_fn: Callable | None = struct.field(pytree_node=False, default=None)
     entity_vectors_fn: Callable | None = struct.field(pytree_node=False, default=None)
     relation_vectors_fn: Callable | None = struct.field(pytree_node=False, default=None)
+    query_vectors_fn: Callable | None = struct.field(pytree_node=False, default=None)
 
     def need_progress(self) -> Float[Array, '']:
         """`progress`, or a ValueError that says it is missing."""
@@ -87,6 +99,12 @@ class View:
     def relation_vectors(self, relations: Int[Array, '...']) -> Float[Array, '... W']:
         """The relations' current vectors."""
         return self._need('relation_vectors_fn')(self._constants(), relations)
+
+    def query_vectors(
+        self, side: Int[Array, '...'], kept: Int[Array, '...'], relations: Int[Array, '...']
+    ) -> Float[Array, '... M D']:
+        """What the entities on a side should look like beside kept ones and relations."""
+        return self._need('query_vectors_fn')(self._constants(), side, kept, relations)
 
     def _constants(self):
         return jax.lax.stop_gradient(self.parameters)

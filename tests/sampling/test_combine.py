@@ -149,3 +149,26 @@ def test_what_makes_no_sense_is_refused():
         draw_many(mixture(three, share=0.5), POSITIVES, 1)
     with pytest.raises(ValueError, match='the samplers of a fallback draw 3 and 2 negatives: give both the same num_'):
         draw_many(fallback(*three[:2]), POSITIVES, 1)
+
+
+def with_vectors(entity, scale):
+    """`constant` with shares of the margin, and two negatives with vectors."""
+    base = constant(entity)
+
+    def sample(state, key, positives, view):
+        corruption, state = base.sample(state, key, positives, view)
+        shares = jnp.full(corruption.entity.shape, scale)
+        return corruption.replace(margin_scale=shares, vectors=jnp.ones((*shares.shape[:1], 2, 1, 5))), state
+
+    return Sampler(base.init, sample)
+
+
+def test_generated_negatives_stand_behind_all_others():
+    sampler = concatenate([constant(10), with_vectors(11, 0.5)])
+    corruption, _ = sampler.sample(sampler.init(jax.random.key(0)), jax.random.key(1), POSITIVES, View())
+    np.testing.assert_array_equal(corruption.margin_scale, np.tile([1, 1, 1, 0.5, 0.5, 0.5], (4, 1)))
+    assert corruption.vectors.shape == (4, 2, 1, 5) and corruption.weight is None
+    parts = [with_vectors(11, 0.5), constant(10)]
+    for sampler in (concatenate(parts), mixture(parts, share=0.5), fallback(*parts)):
+        with pytest.raises(ValueError, match='generated negatives must stand behind all others: put dhns around'):
+            sampler.sample(sampler.init(jax.random.key(0)), jax.random.key(1), POSITIVES, View())

@@ -34,6 +34,8 @@ VIEWS = {
     'scores_fn': lambda view: view.scores(POSITIVES, CORRUPTION),
     'pair_scores_fn': lambda view: view.pair_scores(POSITIVES, CORRUPTION),
     'entity_vectors_fn': lambda view: view.entity_vectors(POSITIVES.head),
+    'relation_vectors_fn': lambda view: view.relation_vectors(POSITIVES.relation),
+    'query_vectors_fn': lambda view: view.query_vectors(POSITIVES.head * 0, POSITIVES.tail, POSITIVES.relation),
 }
 
 TABLE = jnp.arange(20.0).reshape(10, 2)
@@ -44,6 +46,8 @@ FULL = View(
     scores_fn=lambda p, positives, c: jnp.sum(p['table'][c.entity], -1),
     pair_scores_fn=lambda p, positives, c: p['table'][c.entity][..., None] * jnp.ones(2),
     entity_vectors_fn=lambda p, entities: p['table'][entities][..., None, :],
+    relation_vectors_fn=lambda p, relations: p['table'][relations],
+    query_vectors_fn=lambda p, side, kept, relations: (p['table'][kept] + p['table'][relations])[..., None, :],
 )
 
 

@@ -1,0 +1,90 @@
+"""What a sampler costs: triples that are scored, parameters and memory of its own, and time."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import optax
+
+from mans_jax.runs import Run, with_seed
+from mans_jax.training import programs_of
+from mans_jax.training_step import init_state, sampler_of, view_of
+
+_FIRST_MOMENT = 'mu'
+"""The name by which Optax keeps, for each parameter that Adam trains, the mean of its gradients."""
+
+_STEPS_PER_CALL = 100
+
+
+class Costs(NamedTuple):
+    """What a step and the sampler of a run take.
+
+    Attributes:
+        triples_per_step: that the model scores: positives, negatives, and what the sampler asks it for. Read off the
+            traced step, so that what a sampler does only now and then counts every time, and work of the sampler's own
+            that is no score of the model does not.
+        parameters: that the sampler trains, told by the moments that its Adam has of them.
+        state_bytes: what it remembers, its parameters and their optimiser included.
+        table_bytes: what it looks up, besides the known triples that every sampler has.
+    """
+
+    triples_per_step: int
+    parameters: int
+    state_bytes: int
+    table_bytes: int
+
+
+def costs_of(run: Run) -> Costs:
+    """Counts without training or compiling anything."""
+    scored, batch_size = [], run.config.batch_size
+    state = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
+
+    def counting(score):
+        def count(parameters, positives, corruption):
+            scored.append(math.prod(corruption.entity.shape))
+            return score(parameters, positives, corruption)
+
+        return count
+
+    def draw(state):
+        positives = jax.tree.map(lambda ids: ids[:batch_size], run.data.triples)
+        view = view_of(run.model, state.params, run.data.frozen, jax.numpy.float32(0))
+        view = view.replace(scores_fn=counting(view.scores_fn), pair_scores_fn=counting(view.pair_scores_fn))
+        key = jax.random.key(0)
+        return sampler_of(run.config, run.data).sample(state.sampler_state, key, positives, view)[0]
+
+    scored.append(batch_size + math.prod(jax.eval_shape(draw, state).entity.shape))
+    moments = [moment for _, moment in optax.tree.get_all_with_path(state.sampler_state, _FIRST_MOMENT)]
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(moments))
+    return Costs(sum(scored), parameters, _bytes(state.sampler_state), _bytes(run.data.tables))
+
+
+def seconds_of_a_step(run: Run, seeds: Sequence[int], at_least: float) -> float:
+    """Measures the time of a step for each of the seeds that train together, after compilation.
+
+    Args:
+        run: the run.
+        seeds: S of them.
+        at_least: seconds to go on for.
+    """
+    program = programs_of(run)(seeds)
+    runs = [with_seed(run, seed) for seed in seeds]
+    states = program.join([init_state(own.model, own.config, own.data) for own in runs])
+    states, steps, seconds = jax.block_until_ready(program.train_steps(states, 0)), 0, 0.0
+    while seconds < at_least:
+        number = min(_STEPS_PER_CALL, run.steps_per_epoch - steps % run.steps_per_epoch)
+        began = time.perf_counter()
+        states = jax.block_until_ready(program.train_steps(states, number))
+        seconds, steps = seconds + time.perf_counter() - began, steps + number
+    return seconds / steps / len(seeds)
+
+
+def bytes_of_a_seed(run: Run) -> int:
+    """The memory of what a seed trains: parameters, optimiser and sampler."""
+    return _bytes(jax.eval_shape(lambda: init_state(run.model, run.config, run.data)))
+
+
+def _bytes(tree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
