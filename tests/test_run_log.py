@@ -105,7 +105,8 @@ def full_disk(monkeypatch):
         def full(*_, **__):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(pathlib.Path, 'write_text', full)
+        for name in ('write_text', 'write_bytes'):
+            monkeypatch.setattr(pathlib.Path, name, full)
 
     return fill
 
