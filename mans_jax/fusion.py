@@ -69,8 +69,19 @@ def pair_scores(score: ScoreFunction, queries: Views, candidates: Views) -> Floa
     Returns:
         float[..., M, M]: by modality of the kept entity, then by modality of the candidate.
     """
-    compared = score.compare(queries.vectors[..., :, None, :], candidates.vectors[..., None, :, :])
-    return compared * weights(queries.present)[..., :, None] * weights(candidates.present)[..., None, :]
+    return weigh(compare(score, queries, candidates), queries.present, candidates.present)
+
+
+def compare(score: ScoreFunction, queries: Views, candidates: Views) -> Float[Array, '... M M']:
+    """The plausibility of each pair of modalities, whether they are present or not, as in `pair_scores`."""
+    return score.compare(queries.vectors[..., :, None, :], candidates.vectors[..., None, :, :])
+
+
+def weigh(
+    compared: Float[Array, '... M M'], query_present: Bool[Array, '... M'], candidate_present: Bool[Array, '... M']
+) -> Float[Array, '... M M']:
+    """What `compare` says, times the `weights` of both modalities."""
+    return compared * weights(query_present)[..., :, None] * weights(candidate_present)[..., None, :]
 
 
 def all_pairs(score: ScoreFunction, queries: Views, candidates: Views) -> Float[Array, '...']:

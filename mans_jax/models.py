@@ -132,11 +132,8 @@ class MultiModalEmbedding(nn.Module):
         Returns:
             (positive float[B], negative float[B, K]).
         """
-        queries, candidates, positive_query, tail = self._compose(positives, corruption, self.embed)
-        return (
-            fusion.all_pairs(self.score, positive_query, tail),
-            fusion.all_pairs(self.score, queries, candidates),
-        )
+        positive, negative = self._pairs(positives, corruption)
+        return jnp.sum(positive, axis=(-2, -1)), jnp.sum(negative, axis=(-2, -1))
 
     def score_negatives(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K']:
         """The plausibility of the negatives alone, a few positives at a time: no array of B x K x M x D is made."""
@@ -145,8 +142,8 @@ class MultiModalEmbedding(nn.Module):
             embed = self.embed(jnp.arange(self.num_entities)).__getitem__
 
         def score(batch):
-            queries, candidates, _, _ = self._compose(*batch, embed)
-            return fusion.all_pairs(self.score, queries, candidates)
+            queries, intruder, original, _, _ = self._compose(*batch, embed)
+            return fusion.all_pairs(self.score, queries, fusion.mix(batch[1].replaced, intruder, original))
 
         one_by_one = jax.tree.map(lambda x: x[:, None], (positives, corruption))
         return jax.lax.map(score, one_by_one, batch_size=POSITIVES_PER_BLOCK)[:, 0]
@@ -170,11 +167,35 @@ class MultiModalEmbedding(nn.Module):
 
     def score_pairs(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K M M']:
         """The negatives' plausibility by pair of modalities: of the kept entity, then of the other one."""
-        queries, candidates, _, _ = self._compose(positives, corruption, self.embed)
-        return fusion.pair_scores(self.score, queries, candidates)
+        return self._pairs(positives, corruption)[1]
+
+    def _pairs(self, positives, corruption):
+        """The weighted plausibility by pair of modalities of the positives, [B, M, M], and negatives, [B, K, M, M].
+
+        A negative is not put together from vectors of intruder and original: the pairs that it has from the original
+        are those of the positive, which are compared once for all K. And the whole intruders that `score_pairs` lets an
+        adaptive sampler look at are those that are compared for the loss, so that the compiler merges the two.
+        """
+        queries, intruder, original, positive_query, tail = self._compose(positives, corruption, self.embed)
+        positive = fusion.compare(self.score, positive_query, tail)
+        compared = fusion.compare(self.score, queries, intruder)
+        # Asked for the head, the kept entity is the tail: the same comparisons, the other way round.
+        at_tail = (corruption.side == TAIL)[..., None, None]
+        kept = jnp.where(at_tail, positive[:, None], jnp.swapaxes(positive, -2, -1)[:, None])
+        compared = jnp.where(corruption.replaced[..., None, :], compared, kept)
+        present = jnp.where(corruption.replaced, intruder.present, original.present)
+        return (
+            fusion.weigh(positive, positive_query.present, tail.present),
+            fusion.weigh(compared, queries.present, present),
+        )
 
     def _compose(self, positives, corruption, embed):
-        """Has head, tail and intruder embedded once; mixes intruder and original; makes the queries of both sides."""
+        """Has head, tail and intruder embedded once, and makes the queries of both sides.
+
+        Returns:
+            Views of the negatives' queries [B, K, M, D], their intruders and the originals that these may stand in for,
+            then of the positives' query for the tail [B, M, D] and of the tail.
+        """
         batch_size, num_negatives = corruption.entity.shape
         # One gather and one projection for all of them; what `score_pairs` and `score_batch` of one step have in
         # common is merged by the compiler, so an adaptive sampler embeds nothing of its own.
@@ -190,7 +211,7 @@ class MultiModalEmbedding(nn.Module):
         original = fusion.mix(at_tail, tail[:, None], head[:, None])
         if corruption.vectors is not None:
             intruder = self._with_vectors(intruder, original, corruption.vectors)
-        return queries, fusion.mix(corruption.replaced, intruder, original), tail_query, tail
+        return queries, intruder, original, tail_query, tail
 
     def _with_vectors(self, intruder, original, vectors):
         """The intruders, the last of them with vectors of their own, seen through what the original has."""

@@ -128,8 +128,9 @@ def unit(vectors: Vector) -> Vector:
     """
     square = jnp.sum(vectors * vectors, axis=-1, keepdims=True)
     is_long = square > 1e-24
-    # Both branches of a `where` are differentiated: without the inner one a zero row would have a NaN gradient.
-    return vectors * jnp.where(is_long, 1 / jnp.sqrt(jnp.where(is_long, square, 1)), 0)
+    # Both branches of a `where` are differentiated: without the inner one a zero row would have a NaN gradient. `rsqrt`
+    # is what the compiler makes of 1 / sqrt where no gradient is taken: so it finds both cases to be the same vectors.
+    return vectors * jnp.where(is_long, jax.lax.rsqrt(jnp.where(is_long, square, 1)), 0)
 
 
 def _root(square):

@@ -303,8 +303,8 @@ def loop_and_start(graph, steps_per_epoch=2, **settings):
     return make_training_loop(model, config, steps_per_epoch), init_state(model, config, data), data
 
 
-def flops_of_a_step(graph, strategy):
-    loop, state, data = loop_and_start(graph, strategy=strategy, marks='per_sample')
+def flops_of_a_step(graph, strategy, **fields):
+    loop, state, data = loop_and_start(graph, strategy=strategy, marks='per_sample', **fields)
     return loop.next_norms.lower(state, data).compile().cost_analysis()['flops']
 
 
@@ -340,3 +340,20 @@ def test_an_adaptive_sampler_embeds_nothing_of_its_own(wide_graph, monkeypatch):
 
     monkeypatch.setattr(models.MultiModalEmbedding, 'score_pairs', score_pairs_of_others)
     assert flops_of_a_step(wide_graph, 'mans_a') > 1.2 * normal
+
+
+@every_score
+def test_an_adaptive_sampler_compares_nothing_of_its_own(make_graph, monkeypatch, name):
+    """Where comparing is most of a step's work, which it is with many negatives."""
+    graph = make_graph(0, num_entities=64, number=64)
+    normal = flops_of_a_step(graph, 'normal', num_negatives=32, score=name)
+    assert flops_of_a_step(graph, 'mans_a', num_negatives=32, score=name) < 1.1 * normal
+
+    # The measure has teeth: queries that are not those of the loss are compared by themselves.
+    score_pairs = models.MultiModalEmbedding.score_pairs
+
+    def score_pairs_of_other_sides(self, positives, corruption):
+        return score_pairs(self, positives, corruption.replace(side=1 - corruption.side))
+
+    monkeypatch.setattr(models.MultiModalEmbedding, 'score_pairs', score_pairs_of_other_sides)
+    assert flops_of_a_step(graph, 'mans_a', num_negatives=32, score=name) > 1.1 * normal
