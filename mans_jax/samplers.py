@@ -9,11 +9,13 @@ import ast
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PyTree
 
 from mans_jax import sampling
 from mans_jax.data import concepts as concept_file
+from mans_jax.data import generators
 from mans_jax.data import negatives as negatives_file
 from mans_jax.errors import InputError, NotServable, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
@@ -152,22 +154,22 @@ def _strategy(wrap, **options):
     return Family(make, options, num_inner=(1, 1))
 
 
-def _learning(draw, **options):
-    """The family of a sampler that learns: draw(inputs, K, **options)."""
-
-    def make(inputs, inner, tables, num_negatives, **options):
-        return draw(inputs, _count(inputs, num_negatives), **options)
-
-    return Family(make, {**_K, **options})
+_GENERATOR = {'generator': 'distmult', 'pretrained': '', 'learning_rate': 1e-3}
 
 
-def _kbgan(inputs, num_negatives, **options):
-    return sampling.kbgan(inputs.known, num_negatives, dim=inputs.dim, **options)
+def _pretrained(graph, *, pretrained, generator, **options):
+    return jax.tree.map(jnp.asarray, generators.read(pretrained, graph, generator)) if pretrained else None
 
 
-def _mmrns(inputs, num_negatives, **options):
+def _kbgan(inputs, inner, tables, *, num_negatives, pretrained, **options):
+    options = {'dim': inputs.dim, 'parameters': tables, **options}
+    return sampling.kbgan(inputs.known, _count(inputs, num_negatives), **options)
+
+
+def _mmrns(inputs, inner, tables, *, num_negatives, **options):
     sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim, 'relation_width': inputs.relation_width}
-    return sampling.mmrns(inputs.known, num_negatives, **sizes, present=inputs.present, **options)
+    options = {**sizes, 'present': inputs.present, **options}
+    return sampling.mmrns(inputs.known, _count(inputs, num_negatives), **options)
 
 
 def _dhns(inputs, inner, tables, **options):
@@ -179,9 +181,9 @@ FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
     'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30, sides=BERNOULLI),
-    'kbgan': _learning(_kbgan, generator='distmult', candidates=20, learning_rate=1e-3, sides=BERNOULLI),
+    'kbgan': Family(_kbgan, {**_K, **_GENERATOR, 'candidates': 20, 'sides': BERNOULLI}, build=_pretrained),
     'dhns': Family(_dhns, {'steps': 50, 'weight': 0.01, 'learning_rate': 2e-3}, num_inner=(1, 1)),
-    'mmrns': _learning(_mmrns, candidates=1500, temperature=10.0, learning_rate=1e-4),
+    'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}),
     'relation_typed': _tabled(sampling.relation_typed, lambda graph, known: sampling.relation_pools(known)),
     'degree_weighted': _tabled(
         sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75

@@ -11,6 +11,7 @@ so one query serves any number of candidates, and ranking needs no other code th
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -178,11 +179,13 @@ def _minus_moduli(query, candidate):
     return -jnp.sum(_root(real * real + imaginary * imaginary), axis=-1)
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(0, 3, 4))
 def _sum_over_pairs(term, queries, candidates, parts=1, unroll=8):
     """Sums term(difference of coordinate d, ...) over d for every query and candidate.
 
     A loop over a few coordinates at a time, whose body is one elementwise kernel over [Q, C]: it runs along the
-    candidates in vector registers and never materialises [Q, C, D].
+    candidates in vector registers and never materialises [Q, C, D]. Neither does its gradient, which makes the
+    differences again, a coordinate at a time.
 
     Args:
         term: `parts` arrays [Q, C] of differences -> [Q, C]; zero differences must give zero.
@@ -212,24 +215,48 @@ def _sum_over_pairs(term, queries, candidates, parts=1, unroll=8):
     return jax.lax.fori_loop(0, queries[0].shape[1] // unroll, add_terms, start)
 
 
+def _sum_and_inputs(term, queries, candidates, parts, unroll):
+    return _sum_over_pairs(term, queries, candidates, parts, unroll), (queries, candidates)
+
+
+def _gradients_of_sum(term, parts, unroll, inputs, cotangent):
+    """The gradients [Q, parts * N] and [parts * N, C] of a sum over pairs with the cotangent [Q, C]."""
+    queries, candidates = inputs
+
+    def of_coordinate(query_and_candidate):
+        query, candidate = query_and_candidate
+        differences = [q[:, None] - c for q, c in zip(query, candidate, strict=True)]
+        slopes = jnp.stack(jax.vjp(term, *differences)[1](cotangent))
+        return jnp.sum(slopes, axis=2), -jnp.sum(slopes, axis=1)
+
+    columns = queries.T.reshape(parts, -1, queries.shape[0]), candidates.reshape(parts, -1, candidates.shape[1])
+    of_queries, of_candidates = jax.lax.map(of_coordinate, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), columns))
+    of_queries, of_candidates = (jnp.swapaxes(x, 0, 1).reshape(-1, x.shape[2]) for x in (of_queries, of_candidates))
+    return of_queries.T, of_candidates
+
+
+_sum_over_pairs.defvjp(_sum_and_inputs, _gradients_of_sum)
+
+
 def _minus_l1_all(queries, candidates):
     return -_sum_over_pairs(jnp.abs, queries, candidates)
 
 
 def _minus_l2_all(queries, candidates):
     # Not |q|^2 + |c|^2 - 2qc as a matrix product: it cancels where the distance is small, which is where ranks are won.
-    return -jnp.sqrt(_sum_over_pairs(jnp.square, queries, candidates))
+    return -_root(_sum_over_pairs(jnp.square, queries, candidates))
 
 
 def _dot_all(queries, candidates):
     return jnp.matmul(queries, candidates, precision=jax.lax.Precision.HIGHEST)
 
 
-def _minus_moduli_all(queries, candidates):
-    def modulus(real, imaginary):
-        return jnp.sqrt(real * real + imaginary * imaginary)
+def _modulus(real, imaginary):
+    return _root(real * real + imaginary * imaginary)
 
-    return -_sum_over_pairs(modulus, queries, candidates, parts=2)
+
+def _minus_moduli_all(queries, candidates):
+    return -_sum_over_pairs(_modulus, queries, candidates, 2)
 
 
 def _same_width(dim):

@@ -1,6 +1,10 @@
 """A text for every name that `config.sampler` may hold, with every option that the name has."""
 
+import json
 from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
 
 from mans_jax.graph import KnowledgeGraph
 
@@ -15,7 +19,8 @@ LEAVES = {
     'shared_pool': "shared_pool(num_negatives=3, pool=8, sides='uniform')",
     'nscaching': "nscaching(num_negatives=3, cache_size=5, candidates=4, sides='uniform')",
     'mmrns': 'mmrns(num_negatives=3, candidates=30, temperature=5, learning_rate=0.01)',
-    'kbgan': "kbgan(num_negatives=3, generator='complex', candidates=5, learning_rate=0.01, sides='uniform')",
+    'kbgan': "kbgan(num_negatives=3, generator='complex', pretrained='.', candidates=5, learning_rate=0.1, "
+    "sides='uniform')",
     'eans': "eans(num_negatives=3, sides='uniform', every=3, clusters=4, spread=5.0)",
     'from_file': "from_file(num_negatives=3, sides='uniform', negatives='negatives.tsv', keys='id')",
 }
@@ -39,6 +44,11 @@ def write_files(folder: Path, graph: KnowledgeGraph) -> None:
     """Writes the files that the texts name, for a graph."""
     concepts = [f'{label}\tconcept {i % 4}\n' for i, label in enumerate(graph.entities)]
     (folder / 'concepts.tsv').write_text(''.join(concepts))
+    vectors = {'entities': ('vector_structure', graph.entities), 'relations': ('vector', graph.relations)}
+    for file, (name, labels) in vectors.items():
+        rows = np.random.default_rng(0).normal(size=(len(labels), 6)).astype(np.float32)
+        metadata = {'labels': json.dumps(labels), 'score': 'complex'}
+        safetensors.numpy.save_file({name: rows}, folder / f'{file}.safetensors', metadata)
     known = set(map(tuple, graph.train.tolist()))
     lines = []
     # Of every other triple, all tails that may stand in place of its own.

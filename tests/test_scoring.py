@@ -174,6 +174,22 @@ def test_unit():
     assert not np.any(got[0, 1])
 
 
+@pytest.mark.parametrize('name', SCORES)
+def test_the_gradient_of_compare_all_is_that_of_compare(name):
+    """A width that is no multiple of what a step of the loop takes; with a pair of equal vectors."""
+    rng = np.random.default_rng(1)
+    queries, candidates, weights = (rng.normal(size=shape).astype(np.float32) for shape in ((5, 6), (7, 6), (5, 7)))
+    candidates[2] = queries[3]
+
+    def gradient(scores):
+        return jax.jit(jax.grad(lambda q, c: jnp.sum(weights * scores(q, c)), argnums=(0, 1)))(queries, candidates)
+
+    got = gradient(lambda q, c: SCORES[name].compare_all(q, c.T))
+    want = gradient(lambda q, c: SCORES[name].compare(q[:, None], c[None]))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
 def test_unit_has_gradient_zero_at_zero_and_is_tangent_elsewhere():
     rows = np.random.default_rng(0).normal(size=(3, 4))
     rows[1] = 0

@@ -11,6 +11,7 @@ _INSTALL = {
     'h5py': "'.[formats]'",
     'pyarrow': "'.[formats]'",
     'pyoxigraph': "'.[formats]'",
+    'safetensors': "'.[export]'",
     'torch': 'torch',
 }
 

@@ -49,12 +49,12 @@ def kbgan(
     Args:
         known: the triples that must never be drawn as negatives; an epoch is as many positives as there are triples.
         num_negatives: K.
-        dim: the width of the generator's vectors.
+        dim: the width of the generator's vectors where it is not pre-trained.
         generator: one of GENERATORS.
         candidates: how many non-answers a negative is chosen from.
         learning_rate: of the generator's Adam.
         sides: one of `sides.SIDES`; the published code has 'bernoulli'.
-        parameters: of a pre-trained generator, {'entity': float[E, dim], 'relation': float[R, dim]}.
+        parameters: of a pre-trained generator, {'entity': float[E, W], 'relation': float[R, W]}.
 
     Raises:
         ValueError: an option cannot be used, or some query is answered by every entity.
@@ -63,8 +63,9 @@ def kbgan(
         raise ValueError(f'generator must be one of {", ".join(GENERATORS)}, not {generator!r}')
     if candidates < 1 or learning_rate <= 0:
         raise ValueError(f'candidates={candidates} must be at least 1 and learning_rate={learning_rate} above 0')
-    if generator == 'complex' and dim % 2:
-        raise ValueError(f'a complex generator needs vectors of an even width, not {dim}')
+    width = dim if parameters is None else parameters['entity'].shape[1]
+    if generator == 'complex' and width % 2:
+        raise ValueError(f'a complex generator needs vectors of an even width, not {width}')
     check_negatives_exist(known)
     score, optimizer = GENERATORS[generator], optax.adam(learning_rate)
     probability_of_head = head_probability(known, sides)
