@@ -49,6 +49,7 @@ nb_merge_streams = True
 autodoc_member_order = 'bysource'
 autodoc_default_options = {'members': True, 'ignore-module-all': True}
 autodoc_preserve_defaults = True
+viewcode_follow_imported_members = False
 add_module_names = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
@@ -69,8 +70,8 @@ _NO_CODE = re.compile(r'<function .*?<lambda>>|<[a-z][^<>]*>')
 _LONGEST_VALUE = 60
 
 
-class ShortValues(SphinxTransform):
-    """Takes long values of constants away, as those of tables of functions."""
+class Values(SphinxTransform):
+    """Takes long values of constants away, and types of others their modules."""
 
     default_priority = 400
 
@@ -80,6 +81,8 @@ class ShortValues(SphinxTransform):
             text = part.astext()
             if text.startswith(' = ') and (len(text) > _LONGEST_VALUE or '<' in text):
                 part.parent.remove(part)
+            for word in list(part.findall(nodes.Text)):
+                word.parent.replace(word, nodes.Text(_OF_OTHERS.sub('', word)))
 
 
 class Dashes(SphinxTransform):
@@ -193,5 +196,5 @@ def setup(app):
     app.connect('autodoc-process-docstring', after_napoleon, priority=600)
     app.connect('autodoc-process-signature', _shorten_signature)
     app.connect('autodoc-skip-member', _says_nothing)
-    for transform in (ShortValues, Dashes, LinksToModules):
+    for transform in (Values, Dashes, LinksToModules):
         app.add_transform(transform)
