@@ -18,6 +18,7 @@ def get_config():
             'mans_a: mans_a(bernoulli)',
         ),
         baseline='normal',
+        seeds=(0, 1, 2, 3, 4),
         budget='100 epochs',
         data='digits',
         features={'pixels': 'embedded'},
