@@ -8,4 +8,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 prepare "test${EXTRAS:+,$EXTRAS}"
 "$python" -m ruff check .
 "$python" -m ruff format --check .
-exec "$python" -m pytest "$@"
+# As many processes as cores, each with whole files: their tests share what was trained for them.
+exec "$python" -m pytest --numprocesses=auto --dist=loadfile "$@"

@@ -112,7 +112,9 @@ def test_wheel_holds_the_package_alone(tmp_path):
         (metadata,) = (name for name in names if name.endswith('.dist-info/METADATA'))
         text = wheel.read(metadata).decode()
     code = {name for name in names if '.dist-info/' not in name}
-    assert code == {str(path.relative_to(ROOT)) for path in (ROOT / 'mans_jax').rglob('*.py')}
+    package = ROOT / 'mans_jax'
+    wanted = [*package.rglob('*.py'), *(path for path in package.rglob('assets/*') if path.is_file())]
+    assert code == {str(path.relative_to(ROOT)) for path in wanted}
     needed = [Requirement(line) for line in re.findall('^Requires-Dist: (.*)$', text, re.MULTILINE)]
     assert {str(n) for n in needed if n.marker is None} == {str(r) for r in _requirements('requirements.txt')}
     assert any(name.endswith('/LICENSE') for name in names)
@@ -269,5 +271,6 @@ def test_environment_without_ensurepip(repository):
 def test_every_part_of_the_tests_can_fail(repository, script, failing):
     code, errors, calls = repository.launch(script)
     assert code == 0, errors
-    assert calls[-3:] == ['-m|ruff|check|.|', '-m|ruff|format|--check|.|', '-m|pytest|']
+    assert calls[-3:-1] == ['-m|ruff|check|.|', '-m|ruff|format|--check|.|']
+    assert calls[-1] == '-m|pytest|--numprocesses=auto|--dist=loadfile|'
     assert repository.launch(script, fails=failing)[0] == 1

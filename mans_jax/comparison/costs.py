@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
+from mans_jax.objectives import OBJECTIVES
 from mans_jax.runs import Run, with_seed
 from mans_jax.training import programs_of
 from mans_jax.training_step import init_state, sampler_of, view_of
@@ -38,27 +40,11 @@ class Costs(NamedTuple):
 
 def costs_of(run: Run) -> Costs:
     """Counts without training or compiling anything."""
-    scored, batch_size = [], run.config.batch_size
+    scored = _scored_by_objective(run) if run.config.loss in OBJECTIVES else _scored_with_sampler(run)
     state = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
-
-    def counting(score):
-        def count(parameters, positives, corruption):
-            scored.append(math.prod(corruption.entity.shape))
-            return score(parameters, positives, corruption)
-
-        return count
-
-    def draw(state):
-        positives = jax.tree.map(lambda ids: ids[:batch_size], run.data.triples)
-        view = view_of(run.model, state.params, run.data.frozen, jax.numpy.float32(0))
-        view = view.replace(scores_fn=counting(view.scores_fn), pair_scores_fn=counting(view.pair_scores_fn))
-        key = jax.random.key(0)
-        return sampler_of(run.config, run.data).sample(state.sampler_state, key, positives, view)[0]
-
-    scored.append(batch_size + math.prod(jax.eval_shape(draw, state).entity.shape))
     moments = [moment for _, moment in optax.tree.get_all_with_path(state.sampler_state, _FIRST_MOMENT)]
     parameters = sum(leaf.size for leaf in jax.tree.leaves(moments))
-    return Costs(sum(scored), parameters, _bytes(state.sampler_state), _bytes(run.data.tables))
+    return Costs(scored, parameters, _bytes(state.sampler_state), _bytes(run.data.tables))
 
 
 def seconds_of_a_step(run: Run, seeds: Sequence[int], at_least: float) -> float:
@@ -84,6 +70,33 @@ def seconds_of_a_step(run: Run, seeds: Sequence[int], at_least: float) -> float:
 def bytes_of_a_seed(run: Run) -> int:
     """The memory of what a seed trains: parameters, optimiser and sampler."""
     return _bytes(jax.eval_shape(lambda: init_state(run.model, run.config, run.data)))
+
+
+def _scored_by_objective(run) -> int:
+    """Of a loss that takes no negatives: all entities on both sides, or the facts alone where the rest is closed."""
+    both_sides = 2 * run.graph.num_entities
+    return run.config.batch_size * (1 if run.config.loss == 'non_sampling' else both_sides)
+
+
+def _scored_with_sampler(run) -> int:
+    scored, batch_size = [], run.config.batch_size
+
+    def counting(score):
+        def count(parameters, positives, corruption):
+            scored.append(math.prod(corruption.entity.shape))
+            return score(parameters, positives, corruption)
+
+        return count
+
+    def draw(key):
+        state = init_state(run.model, run.config, run.data)
+        positives = jax.tree.map(lambda ids: ids[:batch_size], run.data.triples)
+        view = view_of(run.model, state.params, run.data.frozen, jnp.float32(0))
+        view = view.replace(scores_fn=counting(view.scores_fn), pair_scores_fn=counting(view.pair_scores_fn))
+        return sampler_of(run.config, run.data).sample(state.sampler_state, key, positives, view)[0]
+
+    corruption = jax.eval_shape(draw, jax.random.key(0))
+    return batch_size + math.prod(corruption.entity.shape) + sum(scored)
 
 
 def _bytes(tree) -> int:

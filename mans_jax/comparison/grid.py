@@ -15,6 +15,9 @@ from mans_jax.config import Config, default_config, from_fields
 from mans_jax.errors import InputError, check_name
 from mans_jax.scoring import SCORES
 
+WITH_MARGIN = ('margin_ranking', 'self_adversarial')
+"""The losses that have a margin."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Search:
@@ -106,8 +109,10 @@ class Grid:
         for name in self.search.ranges():
             if name in own:
                 raise InputError(f'{where(label)} sets {name}, which is searched for; leave one of the two out')
-        if 'margin' in self.search.ranges() and config.loss == 'softplus':
-            raise InputError(f'{where(label)} has no margin to search for: its loss is softplus; empty search.margin')
+        if 'margin' in self.search.ranges() and config.loss not in WITH_MARGIN:
+            raise InputError(
+                f'{where(label)} has no margin to search for: its loss is {config.loss}; empty search.margin'
+            )
         return Cell(label, score, config, _folder_name(label, score))
 
 

@@ -34,7 +34,7 @@ def datasets(reports: Sequence[RunReport], grounds: Sequence[str]) -> dict[str, 
 
     Args:
         reports: the runs.
-        grounds: the distinct values of `ground`, in the order of their numbers.
+        grounds: the distinct values of `RunReport.ground`, in the order of their numbers.
     """
     scores = {
         f'scores-{i}': columns(_scores(report), ('kind', 'score', 'density'))

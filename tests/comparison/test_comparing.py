@@ -467,6 +467,15 @@ def test_a_sampler_that_learns_has_its_costs(folder, monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ('loss', 'score', 'triples'), [('one_vs_all', 'distmult', 16 * 80), ('non_sampling', 'transe_l2', 16)]
+)
+def test_a_loss_without_negatives_has_its_costs(folder, loss, score, triples):
+    cell = make(folder, (f'a: bernoulli; loss={loss}',), 'a', scores=(score,)).cells()[0]
+    run = comparing.make_run(cell.config, comparing._graph_of(cell.config, {}))
+    assert costs.costs_of(run) == costs.Costs(triples, 0, 0, 0)
+
+
 # Search.
 
 

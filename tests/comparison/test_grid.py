@@ -2,13 +2,15 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import ml_collections
 import pytest
 
-from mans_jax.comparison.grid import Search, comparison_config, from_config_dict
+from mans_jax.comparison.grid import WITH_MARGIN, Search, comparison_config, from_config_dict
 from mans_jax.comparison.rows import ALIKE, OF_THE_GRID, row_fields
 from mans_jax.config import Config, from_fields
 from mans_jax.errors import InputError
+from mans_jax.losses import LOSSES
 from mans_jax.samplers import FAMILIES
 from mans_jax.scoring import SCORES
 
@@ -203,6 +205,15 @@ def test_a_config_that_is_no_grid_is_refused(name, value, message):
 def test_a_recipe_alone_is_no_grid():
     config = ml_collections.ConfigDict({'data': 'digits', 'dim': 3})
     assert refusal(from_config_dict, config).startswith('config.baseline is missing: make the config with ')
+
+
+def test_losses_with_a_margin_are_those_that_change_with_it():
+    """A positive and a negative of one score: what the loss is at two margins."""
+    changed = set()
+    for name, make_loss in LOSSES.items():
+        low, high = (float(make_loss(margin, 1.0)(jnp.zeros(1), jnp.zeros((1, 1)))) for margin in (1.0, 2.0))
+        changed |= {name} if low != high else set()
+    assert changed == set(WITH_MARGIN)
 
 
 def test_every_sampler_that_needs_nothing_else_may_be_a_row():

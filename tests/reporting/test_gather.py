@@ -96,6 +96,7 @@ def test_the_seed_of_other_tasks_is_taken_on(workdir, alone):
 
 def test_a_folder_that_cannot_be_written_still_has_its_page(workdir, alone, caplog):
     for name in ('evaluation_test.json', 'calibration.json'):
+        (workdir / name).unlink(missing_ok=True)
         (workdir / name).mkdir()
     assert gather(workdir, 'name').links['filtered']['micro']['count'] == 32
     assert 'the evaluation is not kept: ' in caplog.text and 'the calibration is not kept: ' in caplog.text
