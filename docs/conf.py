@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import pkgutil
 import re
 import sys
 
@@ -68,6 +69,7 @@ _OF_OTHERS = re.compile(
 )
 _NO_CODE = re.compile(r'<function .*?<lambda>>|<[a-z][^<>]*>')
 _LONGEST_VALUE = 60
+_SECTION = '## `{name}`\n\n```{{eval-rst}}\n.. automodule:: {name}\n```'
 
 
 class Values(SphinxTransform):
@@ -168,6 +170,21 @@ def _describe_flags(flags):
         yield f'- ``--{flag.name}``: {said}{default}'.replace('|', '\\|')
 
 
+def _list_modules(app, docname, source):
+    """Sections for a package and for each module in it that the page does not name."""
+
+    def sections(match):
+        package = match[1]
+        inside = pkgutil.iter_modules([ROOT.joinpath(*package.split('.'))])
+        names = [package, *(f'{package}.{module.name}' for module in inside)]
+        named = re.findall(r'automodule:: (\S+)', source[0])
+        return '\n\n'.join(_SECTION.format(name=n) for n in names if n not in named)
+
+    source[0] = re.sub(
+        r'```{eval-rst}\n.. automodules:: (\S+)\n```', sections, source[0]
+    )
+
+
 def setup(app):
     """Connects what reads docstrings, signatures and links before Sphinx does."""
     flags, plain = _flags_of_commands(), {}
@@ -192,6 +209,7 @@ def setup(app):
         if what == 'module' and name in flags:
             lines += ['', *_describe_flags(flags[name]), '']
 
+    app.connect('source-read', _list_modules)
     app.connect('autodoc-process-docstring', before_napoleon, priority=400)
     app.connect('autodoc-process-docstring', after_napoleon, priority=600)
     app.connect('autodoc-process-signature', _shorten_signature)
