@@ -14,6 +14,7 @@ from mans_jax.comparison.significance import RESAMPLES, WHAT_IS_TESTED, WITH_ONE
 from mans_jax.comparison.table import (
     comma_separated,
     cost_columns,
+    degree_columns,
     latex,
     markdown,
     quality_columns,
@@ -24,6 +25,9 @@ from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph
 from mans_jax.rank_statistics import LEVEL
 from mans_jax.run_log import write_json, write_text
+from mans_jax.tasks.breakdowns import answer_groups
+
+BY_DEGREE = 'MRR by how many distinct train triples the answer is in:'
 
 
 def write_outputs(
@@ -46,19 +50,23 @@ def write_outputs(
         The content of table.md.
     """
     tests = tests_of(results, grid.baseline, grid.seeds)
-    rows = rows_of(results, tests)
+    degrees = answer_groups(graph, graph.test)['degree']
+    rows = rows_of(results, tests, degrees)
     searched = list(grid.search.ranges()) if grid.search.trials else []
     quality, costs = quality_columns(rows, grid.baseline, searched), cost_columns(rows)
+    by_degree = degree_columns(rows, degrees)
     about, notes = _about(grid, graph), _notes(grid, results, not_served, len(tests))
     commands = commands_of(grid, results, workdir)
     first = '\n'.join(f'# {label}\n{own[0]}' for label, own in commands.items())
     text = (
-        f'{about}\n\n{markdown(quality)}\n{markdown(costs)}\n' + '\n\n'.join(notes) + '\n\n'
+        f'{about}\n\n{markdown(quality)}\n{BY_DEGREE}\n\n{markdown(by_degree)}\n{markdown(costs)}\n'
+        + '\n\n'.join(notes)
+        + '\n\n'
         f'To repeat the first seed of a row (commands.sh has all seeds):\n\n```sh\n{first}\n```\n'
     )
     write_text(workdir / 'table.md', text)
     comments = ''.join(f'% {line}\n' for line in [about, *notes, 'Needs \\usepackage{booktabs}.'])
-    write_text(workdir / 'table.tex', f'{comments}{latex(quality)}\n{latex(costs)}')
+    write_text(workdir / 'table.tex', f'{comments}{latex(quality)}\n% {BY_DEGREE}\n{latex(by_degree)}\n{latex(costs)}')
     write_text(workdir / 'table.csv', comma_separated(rows))
     described = {'about': about, 'notes': notes, 'shared': grid.shared(), 'baseline': grid.baseline}
     write_json(workdir / 'comparison.json', {**described, 'not_served': dict(not_served), 'rows': rows})

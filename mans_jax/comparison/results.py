@@ -21,7 +21,7 @@ class SeedResult:
     Attributes:
         seed: the seed.
         test: METRICS by name.
-        reciprocal: float64[N], the mean reciprocal rank of both sides of each test triple.
+        reciprocal: float64[2, N], the reciprocal rank of the head and of the tail of each test triple.
         curve: (step, MRR on valid) of each validation.
         seconds_per_step: of this seed, without compilation, validation and checkpoints.
     """
@@ -65,8 +65,12 @@ class CellResult:
 
     def deviation(self, metric: str) -> float | None:
         """The standard deviation over seeds, None for a single one."""
-        values = [seed.test[metric] for seed in self.seeds]
-        return float(np.std(values, ddof=1)) if len(values) > 1 else None
+        return _deviation([seed.test[metric] for seed in self.seeds])
+
+    def mrr_of(self, positions: np.ndarray) -> tuple[float, float | None]:
+        """The mean over seeds, and the deviation, of some of the 2 N answers, heads first."""
+        values = [float(np.mean(seed.reciprocal.ravel()[positions])) for seed in self.seeds]
+        return float(np.mean(values)), _deviation(values)
 
 
 def read_results(folder: Path, plan: Plan, seeds) -> CellResult:
@@ -81,11 +85,15 @@ def read_results(folder: Path, plan: Plan, seeds) -> CellResult:
     return CellResult(plan, folder, found, failures)
 
 
+def _deviation(values):
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
 def _read_seed(workdir, seed, plan) -> SeedResult:
     test = json.loads((workdir / RESULTS).read_text())['test']
     test |= {f'{side}_mrr': test[side]['mrr'] for side in ('head', 'tail')}
     with np.load(workdir / RANKS) as counts:
-        reciprocal = np.mean(1 / ranks(counts['better'], counts['tied'], plan.asked['ties']), axis=0)
+        reciprocal = 1 / ranks(counts['better'], counts['tied'], plan.asked['ties'])
     lines = [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
     speeds = [line['triples_per_second'] for line in lines if line['split'] == 'train']
     return SeedResult(

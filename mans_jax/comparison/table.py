@@ -18,6 +18,8 @@ HEADINGS = {
     'tail_mrr': 'MRR tail side',
 }
 
+_OF_DEGREE = 'mrr_degree_'
+
 _SPECIAL = {'\\': r'\textbackslash{}', '~': r'\textasciitilde{}', '^': r'\textasciicircum{}'}
 _SPECIAL |= {character: '\\' + character for character in '&%$#_{}'}
 
@@ -36,7 +38,7 @@ def tests_of(results: Sequence[CellResult], baseline: str, seeds: Sequence[int])
         By label and score.
     """
     complete = {
-        (result.plan.label, result.plan.score): np.stack([seed.reciprocal for seed in result.seeds], axis=1)
+        (result.plan.label, result.plan.score): np.mean([seed.reciprocal for seed in result.seeds], axis=1).T
         for result in results
         if [seed.seed for seed in result.seeds] == list(seeds)
     }
@@ -49,12 +51,20 @@ def tests_of(results: Sequence[CellResult], baseline: str, seeds: Sequence[int])
     )
 
 
-def rows_of(results: Sequence[CellResult], tests: Mapping[tuple[str, str], Test]) -> list[dict]:
-    """A row for each cell, of plain values; None where there is none."""
-    return [_row(result, tests.get((result.plan.label, result.plan.score))) for result in results]
+def rows_of(
+    results: Sequence[CellResult], tests: Mapping[tuple[str, str], Test], degrees: Mapping[str, np.ndarray]
+) -> list[dict]:
+    """A row for each cell, of plain values; None where there is none.
+
+    Args:
+        results: of the cells.
+        tests: by label and score.
+        degrees: the positions of the answers of a degree among all 2 N, heads first, by what the degree is called.
+    """
+    return [_row(result, tests.get((result.plan.label, result.plan.score)), degrees) for result in results]
 
 
-def _row(result, test) -> dict:
+def _row(result, test, degrees) -> dict:
     plan, costs, tested = result.plan, result.plan.costs, bool(result.seeds)
     config = plan.config()
     row = {
@@ -68,6 +78,9 @@ def _row(result, test) -> dict:
     for metric in METRICS:
         row[f'{metric}_mean'] = result.mean(metric) if tested else None
         row[f'{metric}_std'] = result.deviation(metric) if tested else None
+    for name, positions in degrees.items():
+        both = result.mrr_of(positions) if tested else (None, None)
+        row |= zip((f'{_OF_DEGREE}{name}_mean', f'{_OF_DEGREE}{name}_std'), both, strict=True)
     row |= dict(zip(('difference', 'low', 'high', 'p', 'p_holm'), test or [None] * 5, strict=True))
     return row | {
         'learning_rate': config.learning_rate,
@@ -94,6 +107,18 @@ def quality_columns(rows: Sequence[Mapping], baseline: str, searched: Sequence[s
         difference = 'baseline' if row['row'] == baseline else _difference(row)
         lines.append([row['row'], *[row['score']] * several, *numbers, difference, _p(row['p_holm']), *found])
     return [heading, *lines]
+
+
+def degree_columns(rows: Sequence[Mapping], degrees: Mapping[str, np.ndarray]) -> list[list[str]]:
+    """The table of MRR by the degree of the answer, its heading first and how many answers there are second."""
+    several = len({row['score'] for row in rows}) > 1
+    heading = ['row', *['score'] * several, *degrees]
+    counts = ['answers', *[''] * several, *(f'{len(positions):,}' for positions in degrees.values())]
+    lines = []
+    for row in rows:
+        numbers = [_spread(row[f'{_OF_DEGREE}{name}_mean'], row[f'{_OF_DEGREE}{name}_std']) for name in degrees]
+        lines.append([row['row'], *[row['score']] * several, *numbers])
+    return [heading, counts, *lines]
 
 
 def cost_columns(rows: Sequence[Mapping]) -> list[list[str]]:

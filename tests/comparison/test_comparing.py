@@ -20,6 +20,9 @@ from mans_jax.checkpoints import Checkpoints
 from mans_jax.comparison import cells, comparing, costs, search
 from mans_jax.comparison.comparing import compare
 from mans_jax.comparison.grid import comparison_config, from_config_dict
+from mans_jax.comparison.output import BY_DEGREE
+from mans_jax.comparison.results import CellResult, SeedResult
+from mans_jax.comparison.significance import paired_tests
 from mans_jax.data import extras
 from mans_jax.errors import InputError, NotServable
 from mans_jax.prediction.predictor import Predictor
@@ -28,6 +31,7 @@ from mans_jax.run_log import RunLog
 from mans_jax.runs import load_run
 from mans_jax.samplers import FAMILIES, Family
 from mans_jax.sampling import Sampler, uniform
+from mans_jax.tasks.breakdowns import answer_groups
 from mans_jax.training import Interrupted, train_and_evaluate
 from tests.graphs import quick_programs, write_openke
 
@@ -142,7 +146,52 @@ def test_numbers_are_those_of_the_seeds(done):
     normal, other, alone = json.loads((workdir / 'comparison.json').read_text())['rows']
     assert normal['difference'] is None and normal['p_holm'] is None
     assert other['difference'] == pytest.approx(other['mrr_mean'] - normal['mrr_mean'])
+    of_rows = {row['row']: _reciprocal_ranks(workdir, cell, grid) for row, cell in
+               zip((normal, other, alone), grid.cells(), strict=True)}  # fmt: skip
+    tests = paired_tests({name: of_rows[name] - of_rows['normal'] for name in (other['row'], 'alone')})
+    for row in (other, alone):
+        assert [row[name] for name in ('low', 'high', 'p', 'p_holm')] == pytest.approx(tests[row['row']][1:])
     assert [row['scored_triples'] for row in (normal, other, alone)] == [32 * 16 * 2, 32 * 16 * 3, 32 * 16 * 2]
+
+
+def _reciprocal_ranks(workdir, cell, grid) -> np.ndarray:
+    """float64[N, S], the mean of both sides of each test triple."""
+    seeds = []
+    for seed in grid.seeds:
+        with np.load(workdir / 'cells' / cell.name / f'seed_{seed}' / 'test_ranks.npz') as counts:
+            seeds.append(np.mean(1 / ranks(counts['better'], counts['tied']), axis=0))
+    return np.stack(seeds, axis=1)
+
+
+def test_mrr_by_degree_of_the_answer_is_that_of_the_answers_one_by_one(make_graph, tmp_path):
+    graph = make_graph(0, number=80)
+    reciprocal = np.random.default_rng(0).random((3, 2, len(graph.test)))
+    seeds = [SeedResult(seed, {}, of_seed, [], 0.0) for seed, of_seed in enumerate(reciprocal)]
+    result = CellResult(None, tmp_path, seeds, {})
+    train = {tuple(map(int, triple)) for triple in graph.train}
+    expected = {}
+    for side, column in enumerate((0, 2)):
+        for number, answer in enumerate(graph.test[:, column]):
+            degree = sum(answer in (head, tail) for head, _, tail in train)
+            low = 2 ** (degree.bit_length() - 1) if degree else 0
+            name = f'{low}-{2 * low - 1}' if low > 1 else str(low)
+            expected.setdefault(name, []).append(reciprocal[:, side, number])
+    degrees = answer_groups(graph, graph.test)['degree']
+    assert set(degrees) == set(expected) and len(expected) > 2
+    for name, positions in degrees.items():
+        of_seeds = np.mean(expected[name], axis=0)
+        assert result.mrr_of(positions) == pytest.approx((np.mean(of_seeds), np.std(of_seeds, ddof=1)))
+
+
+def test_the_table_by_degree_has_every_answer(done):
+    """Of this graph, in which every entity is in about as many triples."""
+    _, workdir, printed = done
+    heading, _, counts, *lines = printed.split(BY_DEGREE)[1].strip().splitlines()[:6]
+    assert (heading, counts) == ('| row | 8-15 |', '| answers | 64 |')
+    rows = json.loads((workdir / 'comparison.json').read_text())['rows']
+    for row, line in zip(rows, lines, strict=True):
+        assert row['mrr_degree_8-15_mean'] == pytest.approx(row['mrr_mean'])
+        assert line == f'| {row["row"]} | {row["mrr_mean"]:.3f} ± {row["mrr_std"]:.3f} |'
 
 
 def test_a_seed_is_an_ordinary_run_of_which_the_tested_state_is_kept(done):
