@@ -88,7 +88,8 @@ class SamplerText:
 
     def exchanges_modalities(self) -> bool:
         """Whether it or a sampler inside it makes virtual negatives."""
-        return self.name in STRATEGIES or any(inner.exchanges_modalities() for inner in self.inner)
+        own = self.name in STRATEGIES or self.name == 'random_modalities'
+        return own or any(inner.exchanges_modalities() for inner in self.inner)
 
 
 _K = {'num_negatives': None}
@@ -172,6 +173,14 @@ def _mmrns(inputs, inner, tables, *, num_negatives, **options):
     return sampling.mmrns(inputs.known, _count(inputs, num_negatives), **options)
 
 
+def _random_modalities(inputs, inner, tables, *, share):
+    return sampling.random_modalities(*inner, len(inputs.replace), inputs.present, share=share)
+
+
+def _own_margin(inputs, inner, tables):
+    return sampling.own_margin(*inner, inputs.present)
+
+
 def _dhns(inputs, inner, tables, **options):
     sizes = {'num_modalities': len(inputs.replace), 'dim': inputs.dim}
     return sampling.dhns(*inner, **sizes, present=inputs.present, **options)
@@ -201,6 +210,8 @@ FAMILIES = {
     'mans_t': _strategy(sampling.mans_t, share=0.3),
     'mans_h': _strategy(sampling.mans_h, share=0.3),
     'mans_a': _strategy(sampling.mans_a, marks=COUNT, where_cross_is_closer=True),
+    'random_modalities': Family(_random_modalities, {'share': 0.5}, num_inner=(1, 1)),
+    'own_margin': Family(_own_margin, num_inner=(1, 1)),
 }
 """Every name that the text may hold."""
 

@@ -34,6 +34,8 @@ WRAPPERS = {
     'mans_t': 'mans_t(bernoulli, share=0.5)',
     'mans_h': 'mans_h(bernoulli, share=0.5)',
     'mans_a': "mans_a(bernoulli, marks='per_sample', where_cross_is_closer=False)",
+    'random_modalities': 'random_modalities(bernoulli, share=0.7)',
+    'own_margin': 'own_margin(mans_h(bernoulli))',
     'dhns': 'dhns(bernoulli, steps=20, weight=0.1, learning_rate=0.01)',
 }
 

@@ -10,6 +10,7 @@ from mans_jax.sampling.corruption import Corruption, Sampler, View, stateless
 from mans_jax.sampling.degrees import degree_weighted, degree_weights
 from mans_jax.sampling.diffusion import dhns
 from mans_jax.sampling.mans import mans_a, mans_h, mans_t, mans_v
+from mans_jax.sampling.partial import own_margin, random_modalities
 from mans_jax.sampling.similarity import mmrns
 from mans_jax.sampling.structure import neighbourhoods, sans, walk_ends
 from mans_jax.sampling.supplied import Supplied, supplied
@@ -40,6 +41,8 @@ __all__ = [
     'mmrns',
     'neighbourhoods',
     'nscaching',
+    'own_margin',
+    'random_modalities',
     'relation_pools',
     'relation_typed',
     'sans',
