@@ -15,7 +15,7 @@ OF_THE_GRID = ('sampler', 'score', 'seed', 'num_epochs')
 ALIKE = ('data', 'split_ratios', 'splits', 'protocol', 'ties')
 """The fields that no row may change, since rows are compared on the same test triples and by the same rules."""
 
-_LABEL = re.compile(r'([\w.+-][\w .+-]*):\s(.*)', re.DOTALL)
+_LABEL = re.compile(r'([\w.+-][\w .+=-]*):\s(.*)', re.DOTALL)
 
 
 def row_fields(text: str, recipe: Mapping) -> tuple[str, dict]:

@@ -80,6 +80,7 @@ def test_seeds_train_in_groups(seeds_at_once, groups):
             {'sampler': 'mans_h(bernoulli, share=0.3)'},
         ),
         ('two words: uniform', 'two words', {'sampler': 'uniform'}),
+        ('K=16: uniform', 'K=16', {'sampler': 'uniform'}),
         ('bernoulli; num_negatives=16; margin=3', None, {'sampler': 'bernoulli', 'num_negatives': 16, 'margin': 3.0}),
         (
             'a: bernoulli; strategy=mans_a; marks=per_sample ; exchange_absent=True',
