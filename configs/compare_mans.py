@@ -10,7 +10,7 @@ PART is one of
 - negatives: how many negatives a positive has;
 - controls: features that say less and less, written by `benchmarks/feature_controls.py --output=controls`.
 
-All parts may have the same workdir, since they share the recipe: what one has trained the next one does not train again.
+All parts may have the same workdir, since they share the recipe: what one has trained the next does not train again.
 The defaults are for MKG-Y, learning rate and margin chosen by normal sampling on valid. For DB15K in its other split
 add `--config.batch_size=792 --config.evaluate_every=0`, as configs/db15k_adamf.py says why; another budget,
 `--config.budget='300 epochs'`, wants another workdir.
