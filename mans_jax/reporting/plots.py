@@ -13,7 +13,7 @@ _FONT = 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica
 
 _SHARES = "indexof(['hits_at_1', 'hits_at_3', 'hits_at_10', 'virtual_share'], metric) >= 0"
 _NUMBER = f"{_SHARES} ? format(datum.value, '.0%') : format(datum.value, ',.3~r')"
-_TITLE = {'signal': f"{json.dumps({**METRIC_NAMES, **CURVE_NAMES, 'virtual_share': 'virtual'})}[metric]"}
+_TITLE = {'signal': f'{json.dumps({**METRIC_NAMES, **CURVE_NAMES, "virtual_share": "virtual"})}[metric]'}
 """The title of an axis: what the metric is called that the page has set."""
 
 _LABEL_LIMIT = {'expr': 'containerSize()[0] < 400 ? 115 : 200'}
