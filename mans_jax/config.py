@@ -13,7 +13,7 @@ from mans_jax.errors import InputError, check_name
 from mans_jax.losses import LOSSES
 from mans_jax.models import ABSENT, LEFT_OUT
 from mans_jax.objectives import OBJECTIVES, SCORES_FOR
-from mans_jax.optim import OPTIMIZERS
+from mans_jax.optim import OPTIMIZERS, ROW_SPARSE
 from mans_jax.ranking import TIES
 from mans_jax.samplers import NORMAL, STRATEGIES, SamplerText, parse, with_strategy
 from mans_jax.sampling.mans import COUNT, PER_SAMPLE
@@ -69,7 +69,7 @@ class Config:
     temperature: float = 1.0
     non_fact_weight: float = 1e-4
 
-    # Training.
+    # Training. lazy_adam, sparse_adagrad, rowwise_adagrad and sparse_sgd touch only the rows of a step's own entities.
     optimizer: str = 'adam'
     learning_rate: float = 1.0
     batch_size: int = 181
@@ -129,6 +129,12 @@ class Config:
             raise InputError(f'config.score is {self.score!r}, but loss {self.loss} is for {", ".join(scores)}: {why}')
         if self.loss == 'non_sampling' and self.score == 'transe_l2' and not self.normalize:
             raise InputError('config.normalize is False, but loss non_sampling takes transe_l2 with unit vectors alone')
+        if self.optimizer in ROW_SPARSE:
+            dense = ', '.join(name for name in OPTIMIZERS if name not in ROW_SPARSE)
+            raise InputError(
+                f'config.optimizer is {self.optimizer!r}, but loss {self.loss} moves the rows of all entities: '
+                f'take one of {dense}'
+            )
         for field, without in (('strategy', NORMAL), ('sampler', Config.sampler)):
             if getattr(self, field) != without:
                 raise InputError(

@@ -196,8 +196,8 @@ class MultiModalEmbedding(nn.Module):
         )
 
     def _embedder(self, number):
-        """`embed`, or, where more entities are asked for than there are, a look at all of them embedded once."""
-        return self.embed_all().__getitem__ if number > self.num_entities else self.embed
+        """`embed`, or, where as many entities are asked for as there are, a look at all of them embedded once."""
+        return self.embed_all().__getitem__ if number >= self.num_entities else self.embed
 
     def _compose(self, positives, corruption, embed):
         """Has head, tail and intruder embedded once, and makes the queries of both sides.

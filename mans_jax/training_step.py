@@ -16,7 +16,7 @@ from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.losses import LOSSES
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variables, init_params
 from mans_jax.objectives import OBJECTIVES
-from mans_jax.optim import OPTIMIZERS
+from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, take_rows
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
 from mans_jax.scoring import SCORES
@@ -163,25 +163,25 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         steps_per_epoch: steps after which the training set is shuffled anew.
     """
     total_steps = config.num_epochs * steps_per_epoch
+    is_row_sparse = isinstance(_optimizer(config.optimizer, config.learning_rate), RowSparse)
 
     def shuffle(state, data):
         key = jax.random.fold_in(_named_keys(data.seed).order, state.step // steps_per_epoch)
         return jax.random.permutation(key, data.triples.head.shape[0])
 
-    def differentiate(state: TrainState, data: TrainingData, sampler: Sampler, order: Int[Array, 'N']):
-        """One step's gradients, and what else it found out: (gradients, sampler state, loss, share of virtual)."""
+    def differentiate(state: TrainState, data: TrainingData, sampler: Sampler, order: Int[Array, 'N'], last) -> _Found:
+        """One step's gradients, and what else it found out."""
         batch_key, sample_key = jax.random.split(jax.random.fold_in(_named_keys(data.seed).steps, state.step))
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
 
-        def variables(params):
-            return {PARAMS: params, FROZEN: data.frozen}
+        seen_by, params, rows = _Seen(model, data.frozen), state.params, None
 
         if config.loss in OBJECTIVES:
             objective = OBJECTIVES[config.loss](config.non_fact_weight)
             sampler_state, virtual_share = state.sampler_state, jnp.zeros(())
 
             def loss_fn(params):
-                return objective(model, variables(params), data.known, positives)
+                return objective(model, seen_by.variables(params), data.known, positives)
 
         else:
             # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below
@@ -190,33 +190,91 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
             view = view_of(model, state.params, data.frozen, progress)
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
             loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
+            if is_row_sparse:
+                rows, positives, corruption, last = _renumber(last, positives, corruption)
+                seen_by, params = seen_by.at_rows(rows), {**params, ENTITY: take_rows(params[ENTITY], rows)}
 
             def loss_fn(params):
-                scores = model.apply(variables(params), positives, corruption, method=model.score_batch)
+                method = seen_by.model.score_batch
+                scores = seen_by.model.apply(seen_by.variables(params), positives, corruption, method=method)
                 return loss_of(*scores, corruption.weight, corruption.margin_scale)
 
-        loss, gradients = jax.value_and_grad(loss_fn)(state.params)
-        return gradients, sampler_state, {'loss': loss, 'virtual_share': jnp.mean(virtual_share)}
+        loss, gradients = jax.value_and_grad(loss_fn)(params)
+        sums = {'loss': loss, 'virtual_share': jnp.mean(virtual_share)}
+        return _Found(gradients, rows, sampler_state, sums, last)
 
-    def train_step(state, data, sampler, order) -> TrainState:
-        gradients, sampler_state, found = differentiate(state, data, sampler, order)
+    def train_step(carried, data, sampler, order):
+        state, last = carried
+        found = differentiate(state, data, sampler, order, last)
         is_first = state.step % steps_per_epoch == 0
-        totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found)
-        return state.apply_gradients(grads=gradients, sampler_state=sampler_state, totals=totals)
+        totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found.sums)
+        updates, opt_state = _updates(state, found)
+        apply = functools.partial(apply_row_updates, rows=found.rows) if is_row_sparse else optax.apply_updates
+        return state.replace(
+            step=state.step + 1,
+            params=apply(state.params, updates),
+            opt_state=opt_state,
+            sampler_state=found.sampler_state,
+            totals=totals,
+        ), found.last
+
+    def unseen():
+        return jnp.zeros(model.num_entities if is_row_sparse else 0, jnp.int32)
 
     @functools.partial(jax.jit, donate_argnums=0)
     def train_steps(state: TrainState, data: TrainingData, num_steps) -> TrainState:
         sampler, order = sampler_of(config, data), shuffle(state, data)
         # A loop with a traced bound, unlike a scan, is one program for a whole epoch and for a part of one.
-        return jax.lax.fori_loop(0, num_steps, lambda _, state: train_step(state, data, sampler, order), state)
+        start = state, unseen()
+        return jax.lax.fori_loop(0, num_steps, lambda _, carried: train_step(carried, data, sampler, order), start)[0]
 
     @jax.jit
     def next_norms(state: TrainState, data: TrainingData):
-        gradients, _, _ = differentiate(state, data, sampler_of(config, data), shuffle(state, data))
-        updates, _ = state.tx.update(gradients, state.opt_state, state.params)
-        return optax.tree.norm(gradients), optax.tree.norm(updates)
+        found = differentiate(state, data, sampler_of(config, data), shuffle(state, data), unseen())
+        updates, _ = _updates(state, found)
+        return optax.tree.norm(found.gradients), optax.tree.norm(updates)
 
     return TrainingLoop(train_steps, next_norms)
+
+
+class _Found(NamedTuple):
+    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows`."""
+
+    gradients: dict
+    rows: Int[Array, 'U'] | None
+    sampler_state: PyTree
+    sums: dict[str, Array]
+    last: Int[Array, 'E']
+
+
+class _Seen(NamedTuple):
+    """The model with what it is frozen with, of all entities or of some."""
+
+    model: MultiModalEmbedding
+    frozen: dict
+
+    def variables(self, params):
+        return {PARAMS: params, FROZEN: self.frozen}
+
+    def at_rows(self, rows) -> '_Seen':
+        """Of so many entities, which are numbered by their place in `rows`."""
+        return _Seen(self.model.clone(num_entities=rows.shape[0]), take_rows(self.frozen, rows))
+
+
+def _renumber(last, positives, corruption):
+    """The distinct entities of a batch, and the batch with each entity's place among them in place of its id."""
+    batch_size = positives.head.shape[0]
+    ids = jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)])
+    found = distinct_rows(last, ids)
+    head, tail, entity = jnp.split(found.place, [batch_size, 2 * batch_size])
+    placed = corruption.replace(entity=entity.reshape(corruption.entity.shape))
+    return found.rows, Triple(head, positives.relation, tail), placed, found.last
+
+
+def _updates(state, found):
+    if found.rows is None:
+        return state.tx.update(found.gradients, state.opt_state, state.params)
+    return state.tx.update(found.gradients, state.opt_state, state.params, found.rows)
 
 
 def _draw_batch(config, triples, order, step_in_epoch, key) -> Triple:

@@ -17,6 +17,7 @@ from sklearn.linear_model import Ridge
 
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding
+from mans_jax.optim import ENTITY
 from mans_jax.runs import Run
 from mans_jax.scoring import unit
 from mans_jax.training_step import TrainState, init_state
@@ -76,10 +77,11 @@ def extend_state(old: Run, state: TrainState, new: Run) -> tuple[TrainState, Est
     anew = estimates.estimated | (np.arange(new.graph.num_entities) >= old.graph.num_entities)
 
     def grow(path, slot):
-        if getattr(path[-1], 'key', None) != 'entity':
+        if all(getattr(part, 'key', None) != ENTITY for part in path):
             return slot
-        rows = jnp.pad(slot, ((0, new.graph.num_entities - len(slot)), (0, 0)))
-        return jnp.where(anew[:, None], jnp.mean(rows, axis=0, where=trained[:, None]), rows)
+        rows = jnp.pad(slot, ((0, new.graph.num_entities - len(slot)),) + ((0, 0),) * (slot.ndim - 1))
+        is_new, counts = (mask.reshape(-1, *[1] * (slot.ndim - 1)) for mask in (anew, trained))
+        return jnp.where(is_new, jnp.mean(rows, axis=0, where=counts).astype(slot.dtype), rows)
 
     epochs = int(state.step) // old.steps_per_epoch
     extended = start.replace(

@@ -166,6 +166,11 @@ def test_a_complex_score_needs_an_even_width(score):
             {'loss': 'one_vs_all', 'sampler': 'nscaching'},
             "config.sampler is 'nscaching', but loss one_vs_all takes no negatives: set it to bernoulli",
         ),
+        (
+            {'loss': 'one_vs_all', 'optimizer': 'lazy_adam'},
+            "config.optimizer is 'lazy_adam', but loss one_vs_all moves the rows of all entities: "
+            'take one of adam, adagrad, sgd',
+        ),
     ],
 )
 def test_a_loss_without_negatives_is_refused_where_it_makes_no_sense(fields, message):

@@ -94,6 +94,7 @@ def recording(inputs, inner, tables):
 MANS_A = {'strategy': 'mans_a', 'marks': 'per_sample'}
 MANS_T = {'strategy': 'mans_t', 'share': 0.3}
 WITH_REPLACEMENT = {'with_replacement': True}
+LAZY = {**MANS_A, 'optimizer': 'lazy_adam'}
 BY_HAND = {'sampler': 'recording', 'num_negatives': 3, 'loss': 'self_adversarial', 'temperature': 0.5}
 BY_HAND_SGD = {**BY_HAND, 'optimizer': 'sgd', 'with_replacement': True}
 
@@ -115,8 +116,8 @@ def copy_of(tree):
 
 @pytest.mark.parametrize(
     'strategy',
-    [MANS_A, MANS_T, WITH_REPLACEMENT],
-    ids=['mans_a', 'mans_t', 'with_replacement'],
+    [MANS_A, MANS_T, WITH_REPLACEMENT, LAZY],
+    ids=['mans_a', 'mans_t', 'with_replacement', 'lazy_adam'],
 )
 def test_how_steps_are_spread_over_calls_changes_no_bit(make_run, programs, strategy):
     _, _, data, loop, start = make_run(**strategy)
@@ -201,8 +202,42 @@ def test_a_step_is_what_a_hand_written_step_does(make_run, recipe):
     np.testing.assert_allclose(update_norm, optax.tree.norm(updates), rtol=1e-4)
 
 
-def test_norms_are_those_of_the_step_that_follows_also_across_epochs(make_run):
-    _, _, data, loop, state = make_run(**MANS_A)
+SAMPLERS = ('mans_a(bernoulli)', 'nscaching(cache_size=5)', 'eans(clusters=4, every=3)', 'dhns(bernoulli, steps=20)')
+
+
+@pytest.mark.parametrize('sampler', SAMPLERS)
+@pytest.mark.parametrize(('sparse', 'dense'), [('sparse_sgd', 'sgd'), ('sparse_adagrad', 'adagrad')])
+def test_steps_on_rows_are_those_on_the_whole_table(make_run, sampler, sparse, dense):
+    """With few negatives, so that a step touches some of the rows, and by a rate that makes them differ."""
+    fields = {'sampler': sampler, 'num_negatives': 1, 'learning_rate': 0.05, 'batch_size': 16}
+    (_, _, data, of_rows, state), (_, _, _, of_table, other) = (
+        make_run(**fields, optimizer=optimizer) for optimizer in (sparse, dense)
+    )
+    start = copy_of(state.params)
+    state, other = of_rows.train_steps(state, data, STEPS), of_table.train_steps(other, data, STEPS)
+    for name, value in other.params.items():
+        np.testing.assert_allclose(state.params[name], value, rtol=1e-3, atol=2e-5, err_msg=name)
+    assert not np.allclose(state.params['entity'], start['entity'], atol=1e-3)
+
+
+def test_a_lazy_step_leaves_the_rows_that_it_does_not_look_at(make_run):
+    _, _, data, loop, state = make_run(**BY_HAND, optimizer='lazy_adam')
+    state = loop.train_steps(state, data, STEPS)
+    before = copy_of(state)
+    state = loop.train_steps(state, data, 1)
+    positives, corruption = state.sampler_state['last']
+    touched = np.zeros(len(before.params['entity']), bool)
+    touched[np.concatenate([positives.head, positives.tail, np.ravel(corruption.entity)])] = True
+    assert 0 < touched.mean()
+    moved = np.any(np.asarray(state.params['entity']) != np.asarray(before.params['entity']), axis=1)
+    assert not np.any(moved & ~touched) and np.any(moved)
+    counts = [np.asarray(s.opt_state['entity'][0].count) for s in (before, state)]
+    np.testing.assert_array_equal(counts[1] - counts[0], touched)
+
+
+@pytest.mark.parametrize('recipe', [MANS_A, LAZY], ids=['adam', 'lazy_adam'])
+def test_norms_are_those_of_the_step_that_follows_also_across_epochs(make_run, recipe):
+    _, _, data, loop, state = make_run(**recipe)
     for calls in ([], [5], [STEPS - 5], [STEPS]):
         state = run_steps(loop, state, data, calls)
         before = copy_of(state.params)
@@ -245,9 +280,10 @@ def test_the_loss_falls(make_run):
     assert losses[-1] < 0.6 * losses[0]
 
 
-def test_one_program_serves_all_seeds_and_mapped_over_them_it_does_what_each_does_alone(make_run):
+@pytest.mark.parametrize('recipe', [MANS_A, LAZY], ids=['adam', 'lazy_adam'])
+def test_one_program_serves_all_seeds_and_mapped_over_them_it_does_what_each_does_alone(make_run, recipe):
     """The seed is data: no retracing, and a vmap over it equals runs one after the other."""
-    config, model, data, loop, _ = make_run(**MANS_A)
+    config, model, data, loop, _ = make_run(**recipe)
     seeds = jnp.arange(3, dtype=jnp.uint32)
     each = data.replace(triples=None, known=None, frozen=None, tables=None, seed=0)
     many = data.replace(seed=seeds)
