@@ -95,10 +95,17 @@ class MultiModalEmbedding(nn.Module):
 
     def embed(self, entities: Int[Array, '...']) -> Views:
         """The entities' vectors by modality, Views[..., M, D]."""
-        present = self.get_variable(FROZEN, 'present')[entities]
-        views = [self.entity[entities]]
+        return self._embed(lambda table: table[entities])
+
+    def embed_all(self) -> Views:
+        """`embed` of every entity in order, Views[E, M, D], without a copy of any row."""
+        return self._embed(lambda table: table)
+
+    def _embed(self, rows_of):
+        present = rows_of(self.get_variable(FROZEN, 'present'))
+        views = [rows_of(self.entity)]
         for m, (name, (kernel, bias)) in enumerate(self.projections.items(), start=1):
-            rows = self.get_variable(FROZEN, 'features')[name][entities]
+            rows = rows_of(self.get_variable(FROZEN, 'features')[name])
             vectors = jnp.einsum('...f,df->...d', rows, kernel) + bias
             if name in self.stand_ins:
                 vectors = jnp.where(present[..., m, None], vectors, self.stand_ins[name])
@@ -137,9 +144,7 @@ class MultiModalEmbedding(nn.Module):
 
     def score_negatives(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K']:
         """The plausibility of the negatives alone, a few positives at a time: no array of B x K x M x D is made."""
-        embed = self.embed
-        if corruption.entity.size > self.num_entities:
-            embed = self.embed(jnp.arange(self.num_entities)).__getitem__
+        embed = self._embedder(corruption.entity.size)
 
         def score(batch):
             queries, intruder, original, _, _ = self._compose(*batch, embed)
@@ -150,7 +155,7 @@ class MultiModalEmbedding(nn.Module):
 
     def candidates(self) -> 'Candidates':
         """All entities, embedded and laid out for `score_candidates`."""
-        views = self.embed(jnp.arange(self.num_entities))
+        views = self.embed_all()
         padding = -self.num_entities % CANDIDATES_PER_BLOCK
         views = jax.tree.map(lambda x: jnp.pad(x, ((0, padding),) + ((0, 0),) * (x.ndim - 1)), views)
         blocks = jax.tree.map(lambda x: x.reshape(-1, CANDIDATES_PER_BLOCK, *x.shape[1:]), views)
@@ -176,7 +181,8 @@ class MultiModalEmbedding(nn.Module):
         are those of the positive, which are compared once for all K. And the whole intruders that `score_pairs` lets an
         adaptive sampler look at are those that are compared for the loss, so that the compiler merges the two.
         """
-        queries, intruder, original, positive_query, tail = self._compose(positives, corruption, self.embed)
+        embed = self._embedder(2 * positives.head.size + corruption.entity.size)
+        queries, intruder, original, positive_query, tail = self._compose(positives, corruption, embed)
         positive = fusion.compare(self.score, positive_query, tail)
         compared = fusion.compare(self.score, queries, intruder)
         # Asked for the head, the kept entity is the tail: the same comparisons, the other way round.
@@ -188,6 +194,10 @@ class MultiModalEmbedding(nn.Module):
             fusion.weigh(positive, positive_query.present, tail.present),
             fusion.weigh(compared, queries.present, present),
         )
+
+    def _embedder(self, number):
+        """`embed`, or, where more entities are asked for than there are, a look at all of them embedded once."""
+        return self.embed_all().__getitem__ if number > self.num_entities else self.embed
 
     def _compose(self, positives, corruption, embed):
         """Has head, tail and intruder embedded once, and makes the queries of both sides.

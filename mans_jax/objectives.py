@@ -86,7 +86,7 @@ def non_sampling(
     num_facts = known.answers.shape[0] // 2
 
     def embed_all(module):
-        return module.embed(jnp.arange(module.num_entities)), module.relations(jnp.arange(module.num_relations))
+        return module.embed_all(), module.relations(jnp.arange(module.num_relations))
 
     views, relations = model.apply(variables, method=embed_all)
     weights = fusion.weights(views.present)

@@ -322,10 +322,42 @@ def test_training_with_mans_t_switches_at_the_very_step(make_graph):
 
 @pytest.fixture
 def wide_graph(make_graph):
-    """Features as wide as text embeddings are, so that projecting them is most of a step's work."""
+    """Features as wide as text embeddings are, so that projecting them is most of a step's work.
+
+    There are more entities than a step asks for: otherwise all of them are embedded once.
+    """
+    return with_wide_features(make_graph(0, num_entities=128, number=64))
+
+
+def with_wide_features(graph):
+    rng = np.random.default_rng(0)
+    shape = (graph.num_entities, 384)
+    return dataclasses.replace(graph, features={name: rng.normal(size=shape) for name in graph.features})
+
+
+def test_no_entity_is_projected_twice(make_graph):
+    """A step of 32 positives with 32 negatives each asks for 1,088 entities, of which there are only 64 or 2,048."""
+    few, many = (with_wide_features(make_graph(0, num_entities=count, number=64)) for count in (64, 2048))
+    flops = [flops_of_a_step(graph, 'normal', num_negatives=32) for graph in (few, many)]
+    assert flops[0] < 0.25 * flops[1]
+
+
+@every_score
+def test_a_batch_is_scored_alike_however_many_negatives_it_has(make_graph, name):
     graph = make_graph(0, num_entities=64, number=64)
-    features = {name: np.random.default_rng(0).normal(size=(64, 384)).astype(np.float32) for name in graph.features}
-    return dataclasses.replace(graph, features=features)
+    model = model_for(graph, SCORES[name], dim=32, normalize=True)
+    variables = {PARAMS: init_params(model, jax.random.key(0)), FROZEN: frozen_variables(graph)}
+    rng = np.random.default_rng(0)
+    entity, side = rng.integers(64, size=(8, 20)), rng.integers(2, size=(8, 20)).astype(np.int8)
+    replaced = jnp.asarray(rng.random((8, 20, len(graph.modalities))) < 0.7)
+    positives = Triple.from_rows(jnp.asarray(graph.train[:8]))
+    # All of these are more than there are entities, one by one they are fewer.
+    whole = Corruption(jnp.asarray(entity), jnp.asarray(side), replaced)
+    _, together = model.apply(variables, positives, whole, method=model.score_batch)
+    for k in range(20):
+        one = Corruption(*(part[:, k : k + 1] for part in (whole.entity, whole.side, whole.replaced)))
+        _, alone = model.apply(variables, positives, one, method=model.score_batch)
+        np.testing.assert_allclose(alone[:, 0], together[:, k], rtol=1e-5, atol=1e-5)
 
 
 def test_an_adaptive_sampler_embeds_nothing_of_its_own(wide_graph, monkeypatch):
@@ -345,7 +377,7 @@ def test_an_adaptive_sampler_embeds_nothing_of_its_own(wide_graph, monkeypatch):
 @every_score
 def test_an_adaptive_sampler_compares_nothing_of_its_own(make_graph, monkeypatch, name):
     """Where comparing is most of a step's work, which it is with many negatives."""
-    graph = make_graph(0, num_entities=64, number=64)
+    graph = make_graph(0, num_entities=2048, number=64)
     normal = flops_of_a_step(graph, 'normal', num_negatives=32, score=name)
     assert flops_of_a_step(graph, 'mans_a', num_negatives=32, score=name) < 1.1 * normal
 

@@ -104,4 +104,4 @@ def _cosine(a, b):
 
 @partial(jax.jit, static_argnames='model')
 def _unit_vectors(model, variables):
-    return model.apply(variables, method=lambda module: unit(module.embed(jnp.arange(module.num_entities)).vectors))
+    return model.apply(variables, method=lambda module: unit(module.embed_all().vectors))

@@ -123,7 +123,7 @@ def _difference(sampled, complete):
 
 @partial(jax.jit, static_argnames='model')
 def _embed_all(model, variables):
-    return model.apply(variables, jnp.arange(model.num_entities), method=model.embed)
+    return model.apply(variables, method=model.embed_all)
 
 
 @partial(jax.jit, static_argnames=('model', 'num_candidates'))
