@@ -1,6 +1,7 @@
 """How every command line of this package starts and ends."""
 
 import difflib
+import errno
 import logging as std_logging
 import os
 import re
@@ -12,6 +13,8 @@ from pathlib import Path
 from absl import app, flags, logging
 
 from mans_jax.errors import InputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def run(main: Callable, required: Sequence[str] = (), commands: Mapping[str, Sequence[str]] = {}) -> None:
@@ -40,9 +43,15 @@ def run(main: Callable, required: Sequence[str] = (), commands: Mapping[str, Seq
         except InputError as error:
             return _fail(error)
         except BrokenPipeError:
-            # Whoever read the output, as `head` does, has seen enough; Python would complain when it ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # Whoever read the output, as `head` does, has seen enough.
+            _drop_output()
             return 128 + signal.SIGPIPE
+        except OSError as error:
+            # Files name themselves when they cannot be written; what has no name is the output.
+            if error.errno not in _FULL or error.filename is not None:
+                raise
+            _drop_output()
+            return _fail(f'there is no room for what is printed ({error.strerror})')
 
     logging.set_verbosity(logging.INFO)
     # JAX tells at INFO which accelerators it did not find.
@@ -113,6 +122,11 @@ def _explain_unknown_field(arguments, error):
     if 'config.features.' in flag and not nearest:
         said += "; a modality of another name is added to the recipe's `features`, with '' for its file"
     return said
+
+
+def _drop_output() -> None:
+    """Lets go what is left to be printed, since Python would complain of it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message) -> int:

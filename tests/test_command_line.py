@@ -295,6 +295,19 @@ def test_a_process_of_its_own_ends_the_same_way(recipe, folder, tmp_path, fault)
     }[fault] == refusal(Done(done.returncode, done.stdout, done.stderr))
 
 
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='no /dev/full on this machine')
+@pytest.mark.parametrize('size', [10, 100_000])
+def test_output_that_a_full_disk_does_not_take_is_told_in_a_line(size):
+    code = f"from mans_jax import command_line; command_line.run(lambda _: print('x' * {size}))"
+    with open('/dev/full', 'w') as full:
+        environment = {**os.environ, **ENVIRONMENT}
+        done = subprocess.run(
+            [sys.executable, '-c', code], stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+        )
+    assert done.returncode == 1
+    assert done.stderr == 'error: there is no room for what is printed (No space left on device)\n'
+
+
 def test_two_modalities_of_one_name_are_refused(capsys):
     arguments = ['train', '--config=x.py', '--config.features.text=a.npy', '--config.features.text=b.npy']
     with pytest.raises(SystemExit) as stop:

@@ -33,7 +33,13 @@ _CONFIG = {
         'ticks': False,
         'labelPadding': 6,
     },
-    'axisX': {'grid': False, 'domain': True, 'domainColor': 'var(--line-strong)', 'tickCount': 6},
+    'axisX': {
+        'grid': False,
+        'domain': True,
+        'domainColor': 'var(--line-strong)',
+        'tickCount': 6,
+        'labelSeparation': 8,
+    },
     'legend': {'disable': True},
 }
 

@@ -76,28 +76,53 @@ def relations_table(reports: Sequence[RunReport]) -> Table:
 
 
 def other_tasks_table(reports: Sequence[RunReport]) -> Table:
-    """What `evaluate` has found of other tasks, where it was asked; no rows where it was not."""
-    found = [dict(_other_tasks(report.results['tasks'])) for report in reports]
-    labels = dict.fromkeys(label for values in found for label in values)
-    rows = [Row(label, [Cell(values.get(label, '\u2013')) for values in found]) for label in labels]
+    """What `evaluate` has found of other tasks, where it was asked; no row for what no run has triples of."""
+    found = [{name: dict(task(report.results['tasks'])) for name, task in _TASKS.items()} for report in reports]
+    rows = []
+    for task in _TASKS:
+        for label in dict.fromkeys(label for values in found for label in values[task]):
+            rows.append(Row(label, [Cell(values[task].get(label, '\u2013')) for values in found]))
     return Table([report.name for report in reports], rows)
 
 
-def _other_tasks(tasks):
+def _classification(tasks):
     if 'triple_classification' in tasks:
         honest = tasks['triple_classification']['honest']
         yield 'Triple classification: accuracy', f'{100 * honest["accuracy"]:.1f}\u00a0%'
         yield 'Triple classification: area under ROC', f'{honest["roc_auc"]:.3f}'
-    if 'relation_prediction' in tasks:
-        for name, metrics in tasks['relation_prediction'].items():
+
+
+def _relations(tasks):
+    for name, metrics in tasks.get('relation_prediction', {}).items():
+        if metrics:
             seen = 'all modalities' if name == 'all' else f'{name} alone'
-            yield f'Relation prediction, {seen}: MRR', number('mrr', metrics and metrics['mrr'])
+            yield f'Relation prediction, {seen}: MRR', number('mrr', metrics['mrr'])
+
+
+def _cross_modal(tasks):
     for of_head, row in tasks.get('cross_modal', {}).items():
         for of_tail, metrics in row.items():
-            yield f'Head by {of_head}, tail by {of_tail}: MRR', number('mrr', metrics and metrics['mrr'])
-    for pair, metrics in tasks.get('alignment', {}).get('after', {}).items():
+            if metrics:
+                yield f'Head by {of_head}, tail by {of_tail}: MRR', number('mrr', metrics['mrr'])
+
+
+def _alignment(tasks):
+    found = tasks.get('alignment', {})
+    for pair, metrics in found.get('after', {}).items():
         if metrics:
-            yield f'Alignment {pair.replace("->", chr(0x2192))}: recall@1', f'{100 * metrics["recall_at_1"]:.1f}\u00a0%'
+            label = f'Alignment {pair.replace("->", chr(0x2192))}: recall@10'
+            before = found['before'][pair]
+            yield f'{label} before training', number('hits_at_10', before['recall_at_10'])
+            yield label, number('hits_at_10', metrics['recall_at_10'])
+
+
+_TASKS = {
+    'triple_classification': _classification,
+    'relation_prediction': _relations,
+    'cross_modal': _cross_modal,
+    'alignment': _alignment,
+}
+"""Task to what the table tells of it: (results by task) -> pairs of label and text."""
 
 
 def settings_table(reports: Sequence[RunReport], only_different: bool = False) -> Table:

@@ -214,6 +214,33 @@ def test_the_first_numbers_fill_their_rows(opened, width):
     assert browser.run(script) == ([4] if width == 1440 else [2, 2])
 
 
+TOUCHING = """
+const touching = [];
+for (const axis of document.querySelectorAll('.role-axis-label')) {
+  const shown = [...axis.querySelectorAll('text')].filter(e => getComputedStyle(e).opacity > 0 && e.textContent);
+  const labels = shown.map(e => ({box: e.getBoundingClientRect(), text: e.textContent}));
+  labels.sort((a, b) => a.box.left - b.box.left);
+  for (let i = 1; i < labels.length; i++) {
+    const [before, after] = [labels[i - 1], labels[i]];
+    const areInLine = Math.abs(before.box.top - after.box.top) < 2;
+    if (areInLine && after.box.left - before.box.right < 4) touching.push(`${before.text} ${after.text}`);
+  }
+}
+return touching;
+"""
+"""Neighbours among the numbers of an axis that cannot be told apart."""
+
+
+@pytest.mark.parametrize('width', [390, 320])
+@pytest.mark.parametrize('metric', ['mrr', 'hits_at_1', 'adjusted_mean_rank_index'])
+def test_numbers_of_an_axis_stand_apart_on_a_phone(opened, width, metric):
+    browser = opened('one', width)
+    choose(browser, 'select[data-signal=metric][data-group=groups]', metric)
+    choose(browser, 'select[data-signal=metric][data-group=parts]', metric)
+    browser.run('return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))')
+    assert browser.run(TOUCHING) == []
+
+
 def labels_of(browser, group):
     """The labels of the vertical axis of the first plot of a group, from the top."""
     script = """

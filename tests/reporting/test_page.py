@@ -15,6 +15,7 @@ for library in ('jinja2', 'vl_convert', 'PIL'):
     pytest.importorskip(library, reason=f'{library} is not installed; the extra report has it')
 
 from mans_jax.reporting import page  # noqa: E402  (it says why it is not tested)
+from mans_jax.reporting.tables import other_tasks_table  # noqa: E402
 
 
 class Elements(HTMLParser):
@@ -206,7 +207,10 @@ def test_what_evaluate_found_of_other_tasks_is_shown(reports):
         'triple_classification': {'honest': {'accuracy': 0.875, 'roc_auc': 0.9}},
         'relation_prediction': {'all': {'mrr': 0.5}, MODALITY: None},
         'cross_modal': {'structure': {MODALITY: {'mrr': 0.25}}},
-        'alignment': {'after': {f'structure -> {MODALITY}': {'recall_at_1': 0.5}, 'a -> b': None}},
+        'alignment': {
+            'before': {f'structure -> {MODALITY}': {'recall_at_10': 0.125}, 'a -> b': None},
+            'after': {f'structure -> {MODALITY}': {'recall_at_10': 0.5}, 'a -> b': None},
+        },
     }
     text = page.render([dataclasses.replace(marked, results={**marked.results, 'tasks': tasks})])
     rows = re.findall(r'<tr><th scope="row">([^<]*)</th><td>([^<]*)</td></tr>', text)
@@ -214,11 +218,28 @@ def test_what_evaluate_found_of_other_tasks_is_shown(reports):
         'Triple classification: accuracy': '87.5\u00a0%',
         'Triple classification: area under ROC': '0.900',
         'Relation prediction, all modalities: MRR': '0.500',
-        'Relation prediction, &lt;i&gt;visual alone: MRR': '\u2013',
         'Head by structure, tail by &lt;i&gt;visual: MRR': '0.250',
-        'Alignment structure \u2192 &lt;i&gt;visual: recall@1': '50.0\u00a0%',
+        'Alignment structure \u2192 &lt;i&gt;visual: recall@10 before training': '12.5\u00a0%',
+        'Alignment structure \u2192 &lt;i&gt;visual: recall@10': '50.0\u00a0%',
     }
-    assert want.items() <= dict(rows).items() and 'mans_jax.evaluate --workdir=RUN' not in text
+    assert list(want.items()) == rows[: len(want)]
+    # What no triple has is no row.
+    assert not any('visual alone' in label or 'a \u2192 b' in label for label, _ in rows)
+    assert 'mans_jax.evaluate --workdir=RUN' not in text
+
+
+def test_rows_of_a_task_stand_together_whichever_run_has_them(reports):
+    pair = {'relation_prediction': {'all': {'mrr': 0.5}}, 'cross_modal': {'structure': {'structure': {'mrr': 0.25}}}}
+    other = {'relation_prediction': {'all': {'mrr': 0.25}, 'text': {'mrr': 0.125}}}
+    runs = [
+        dataclasses.replace(report, results={**report.results, 'tasks': {**report.results['tasks'], **tasks}})
+        for report, tasks in zip(reports, (pair, other), strict=True)
+    ]
+    assert [(row.label, [cell.text for cell in row.cells]) for row in other_tasks_table(runs).rows] == [
+        ('Relation prediction, all modalities: MRR', ['0.500', '0.250']),
+        ('Relation prediction, text alone: MRR', ['\u2013', '0.125']),
+        ('Head by structure, tail by structure: MRR', ['0.250', '\u2013']),
+    ]
 
 
 def test_the_same_runs_make_the_same_page(reports, marked):
