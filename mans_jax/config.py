@@ -18,6 +18,7 @@ from mans_jax.ranking import TIES
 from mans_jax.samplers import NORMAL, STRATEGIES, SamplerText, parse, with_strategy
 from mans_jax.sampling.mans import COUNT, PER_SAMPLE
 from mans_jax.scoring import SCORES
+from mans_jax.sharding import check_batch
 
 HONEST, REFERENCE = 'honest', 'reference'
 CLEAN, PUBLISHED = 'clean', 'published'
@@ -76,6 +77,9 @@ class Config:
     num_epochs: int = 1000
     with_replacement: bool = False
     seed: int = 0
+    # The devices that share the work, as 'data=2,entity=4': batches are cut along the first axis, entity tables and
+    # features along the second. Empty: one device.
+    mesh: str = ''
 
     # Evaluation on valid every so many epochs (0: never, and the last state is tested). Training stops after
     # `patience` evaluations without a better MRR (0: never).
@@ -117,6 +121,7 @@ class Config:
         if self.loss in OBJECTIVES:
             self._check_objective()
         check_ratios(self.split_ratios, 'config.split_ratios')
+        check_batch(self.mesh, self.batch_size)
         if self.protocol == REFERENCE:
             return dataclasses.replace(
                 self, splits=PUBLISHED, ties='optimistic', with_replacement=True, evaluate_every=0, patience=0
@@ -172,7 +177,7 @@ _LOWEST = {
     'keep_checkpoints': 1,
 }
 
-_FREE_ON_RESUME = ('num_epochs', 'evaluate_every', 'patience', 'checkpoint_every', 'keep_checkpoints')
+_FREE_ON_RESUME = ('num_epochs', 'evaluate_every', 'patience', 'checkpoint_every', 'keep_checkpoints', 'mesh')
 """What a resumed run may change: it changes neither shapes nor data nor what a step does.
 
 `num_epochs` belongs here although mans_t reads it as progress: to train on is what a resume is for.

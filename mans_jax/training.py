@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -20,10 +21,12 @@ from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, check_resumable
 from mans_jax.errors import Diverged, InputError
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
-from mans_jax.runs import Run, check_graph, prepare_run, restore_tested, with_seed
+from mans_jax.runs import Run, check_graph, first_state, on_mesh, prepare_run, restore_tested, with_seed
 from mans_jax.seeds import SeedsProgram, seeds_programs
+from mans_jax.sharding import make_mesh
 from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
-from mans_jax.training_step import TrainState, init_state, make_training_loop
+from mans_jax.tasks.link_prediction_on_mesh import predict_links_on_mesh
+from mans_jax.training_step import TrainState, make_training_loop
 
 FAILURE = 'failure.json'
 """The file in the workdir of a seed that has diverged; it tells the step and why."""
@@ -96,7 +99,7 @@ def train_and_evaluate(config: Config, workdir) -> TrainState:
     """
     workdir = writable(Path(workdir))
     (workdir / FAILURE).unlink(missing_ok=True)
-    run = prepare_run(config)
+    run = on_mesh(prepare_run(config))
     (member,) = train_seeds(run, {config.seed: workdir})
     if member.failure:
         raise member.failure
@@ -122,6 +125,10 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | N
         InputError: a workdir cannot be used, or holds another run.
         Interrupted: SIGTERM came; the states are saved.
     """
+    if run.config.mesh and len(workdirs) > 1:
+        raise InputError(
+            f'config.mesh is {run.config.mesh!r}, but seeds that train together do so on one device: leave it empty'
+        )
     with contextlib.ExitStack() as stack:
         members = []
         for seed, workdir in workdirs.items():
@@ -194,8 +201,7 @@ def _start_or_resume(members, program) -> tuple[int, object]:
 def _state_at(member, step) -> TrainState:
     """The state of a seed at a step; one that takes no part any more has a place, so that the program is the same."""
     run = member.run
-    # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
-    state = jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
+    state = first_state(run)
     if not member.trains:
         return state.replace(step=jnp.full_like(state.step, step))
     if not step:
@@ -206,7 +212,7 @@ def _state_at(member, step) -> TrainState:
     else:
         logging.info('%s is trained already, to step %d: only its results are made anew', member.workdir, step)
     member.progress = Progress(**member.checkpoints.read_record(step))
-    return member.checkpoints.restore(step, state)
+    return member.checkpoints.restore(step, state, num_entities=run.graph.num_entities)
 
 
 def _train(members: Sequence[Member], program: SeedsProgram, states, step: int, stop_requested) -> None:
@@ -305,7 +311,8 @@ def _save(members, program, states, step, due) -> None:
     for i in due:
         member = members[i]
         metric, record = member.mrr, dataclasses.asdict(member.progress)
-        member.checkpoints.save(step, program.state_of(states, i), record, metric=metric)
+        state, num_entities = program.state_of(states, i), member.run.graph.num_entities
+        member.checkpoints.save(step, state, record, metric=metric, num_entities=num_entities)
 
 
 def evaluate(run: Run, state: TrainState, split: str) -> dict:
@@ -315,7 +322,8 @@ def evaluate(run: Run, state: TrainState, split: str) -> dict:
 
 def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
     """Where the triples of a split stand among all entities, filtered."""
-    return predict_links(
+    mesh = make_mesh(run.config.mesh)
+    return (partial(predict_links_on_mesh, mesh) if mesh else predict_links)(
         run.model,
         state.params,
         run.data.frozen,

@@ -20,6 +20,7 @@ from mans_jax.optim import OPTIMIZERS
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
 from mans_jax.scoring import SCORES
+from mans_jax.sharding import entity_rows, make_mesh, settle, split_batch
 
 
 class TrainState(train_state.TrainState):
@@ -76,7 +77,7 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
     Raises:
         ValueError: an option of it has a value that makes no sense.
     """
-    present = data.frozen['present']
+    present = entity_rows(data.frozen, data.known.num_entities)['present']
     inputs = Inputs(
         known=data.known,
         present=None if config.exchange_absent else present,
@@ -163,6 +164,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         steps_per_epoch: steps after which the training set is shuffled anew.
     """
     total_steps = config.num_epochs * steps_per_epoch
+    mesh = make_mesh(config.mesh)
 
     def shuffle(state, data):
         key = jax.random.fold_in(_named_keys(data.seed).order, state.step // steps_per_epoch)
@@ -172,9 +174,10 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         """One step's gradients, and what else it found out: (gradients, sampler state, loss, share of virtual)."""
         batch_key, sample_key = jax.random.split(jax.random.fold_in(_named_keys(data.seed).steps, state.step))
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
+        positives = split_batch(positives, mesh)
 
         def variables(params):
-            return {PARAMS: params, FROZEN: data.frozen}
+            return entity_rows({PARAMS: params, FROZEN: data.frozen}, model.num_entities)
 
         if config.loss in OBJECTIVES:
             objective = OBJECTIVES[config.loss](config.non_fact_weight)
@@ -187,7 +190,8 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
             # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below
             # 0.3.
             progress = state.step / jax.lax.optimization_barrier(jnp.float32(total_steps))
-            view = view_of(model, state.params, data.frozen, progress)
+            now = variables(state.params)
+            view = view_of(model, now[PARAMS], now[FROZEN], progress)
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
             loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
 
@@ -202,7 +206,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         gradients, sampler_state, found = differentiate(state, data, sampler, order)
         is_first = state.step % steps_per_epoch == 0
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found)
-        return state.apply_gradients(grads=gradients, sampler_state=sampler_state, totals=totals)
+        return settle(state.apply_gradients(grads=gradients, sampler_state=sampler_state, totals=totals), mesh)
 
     @functools.partial(jax.jit, donate_argnums=0)
     def train_steps(state: TrainState, data: TrainingData, num_steps) -> TrainState:
