@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -98,7 +97,7 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
 def with_seed(run: Run, seed: int) -> Run:
     """The same run with another seed."""
     config = dataclasses.replace(run.config, seed=seed)
-    return dataclasses.replace(run, config=config, data=run.data.replace(seed=jnp.uint32(seed)))
+    return dataclasses.replace(run, config=config, data=run.data.replace(seed=np.uint32(seed)))
 
 
 def on_mesh(run: Run) -> Run:
