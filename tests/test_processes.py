@@ -105,8 +105,10 @@ def test_two_processes_end_as_one_and_the_first_alone_reports(folder, start, tmp
     processes = [*start(two, two), *start(one, num_processes=1)]
     said = [process.communicate(timeout=LIMIT) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], said
-    assert said[0][0].splitlines()[0].split()[0] == 'mrr'
-    assert said[1][0] == '', 'only process 0 prints'
+    # Gloo, which adds up between processes on CPUs, prints by itself.
+    printed = [[line for line in stdout.splitlines() if '[Gloo]' not in line] for stdout, _ in said]
+    assert printed[0][0].split()[0] == 'mrr'
+    assert printed[1] == [], 'only process 0 prints'
     found, wanted = (results_of(tmp_path / name)['test'] for name in ('two', 'one'))
     assert found['mrr'] == pytest.approx(wanted['mrr'], rel=1e-2)
 
