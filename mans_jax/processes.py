@@ -5,6 +5,7 @@ import dataclasses
 import os
 import socket
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator
@@ -46,21 +47,24 @@ def join(coordinator: str, num_processes: int | None, process_id: int | None, ti
         address = coordinator
         if process_id:
             _await_coordinator(coordinator, timeout_s)
+    # JAX would end the process by itself, with a page of addresses: this comes before.
+    giving_up = threading.Timer(timeout_s, _give_up, (coordinator, timeout_s))
+    giving_up.daemon = True
+    giving_up.start()
     try:
         jax.distributed.initialize(
             address,
             num_processes,
             process_id,
-            initialization_timeout=timeout_s,
+            initialization_timeout=timeout_s + _HEARTBEAT_S,
             heartbeat_timeout_seconds=_HEARTBEAT_S,
             shutdown_timeout_seconds=_HEARTBEAT_S,
         )
     except (RuntimeError, ValueError) as error:
         why = str(error).partition('\n')[0]
-        raise InputError(
-            f'--coordinator={coordinator}: the processes did not come together within {timeout_s} s ({why}); '
-            f'start all of them, with the same --coordinator and --num_processes'
-        ) from None
+        raise InputError(f'--coordinator={coordinator}: the processes cannot come together: {why}') from None
+    finally:
+        giving_up.cancel()
     if not is_first():
         logging.set_verbosity(logging.WARNING)
 
@@ -107,14 +111,23 @@ def loss_of_others_is_told() -> Iterator[None]:
         if jax.process_count() == 1:
             raise
         why = str(error).partition('\n')[0]
-        print(
-            f'error: process {jax.process_index()} has lost another process ({why[:200]}); the same commands, in all '
-            f'processes, go on at the last checkpoint',
-            file=sys.stderr,
-            flush=True,
+        _end(
+            f'process {jax.process_index()} has lost another process ({why[:200]}); the same commands, in all '
+            f'processes, go on at the last checkpoint'
         )
-        # Else it would wait for the lost one to take its leave.
-        os._exit(1)
+
+
+def _give_up(coordinator, timeout_s):
+    _end(
+        f'--coordinator={coordinator}: the processes did not come together within {timeout_s} s; start all of them, '
+        f'with the same --coordinator and --num_processes'
+    )
+
+
+def _end(message):
+    """Ends this process at once: the others cannot take leave of it."""
+    print(f'error: {message}', file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def _check(coordinator, num_processes, process_id):

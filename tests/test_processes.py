@@ -151,7 +151,11 @@ def test_a_coordinator_that_does_not_answer_is_waited_for_no_longer_than_said():
 def test_a_process_that_does_not_come_is_waited_for_no_longer_than_said(folder, start, tmp_path):
     recipe = write_recipe(tmp_path / 'recipe.py', short_recipe(folder, mesh='entity=4'))
     (waiting,) = start([f'--config={recipe}', f'--workdir={tmp_path / "run"}', '--start_timeout_s=5'])
-    assert 'the processes did not come together within 5 s' in last_line(waiting)
+    assert re.fullmatch(
+        r'error: --coordinator=localhost:\d+: the processes did not come together within 5 s; start all of them, with '
+        'the same --coordinator and --num_processes',
+        last_line(waiting),
+    )
 
 
 @pytest.mark.parametrize(
