@@ -225,7 +225,14 @@ CHANGED = {
     'seed': 1,
     'ties': 'optimistic',
 }
-FREE = {'num_epochs': 2000, 'evaluate_every': 0, 'patience': 3, 'checkpoint_every': 7, 'keep_checkpoints': 5}
+FREE = {
+    'num_epochs': 2000,
+    'evaluate_every': 0,
+    'patience': 3,
+    'checkpoint_every': 7,
+    'keep_checkpoints': 5,
+    'mesh': 'entity=2',
+}
 
 
 def test_every_field_is_fixed_or_free():
