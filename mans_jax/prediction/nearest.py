@@ -13,7 +13,7 @@ _COMPARED = 200
 
 
 def nearest_labels(label: str, labels: Sequence[str], n: int = 3) -> list[str]:
-    """The labels that contain a label, the shortest first, then those that look most like it.
+    """The labels that contain a label, the shortest first, then those that look most like it, equals by the alphabet.
 
     Capitals count for none, and an underscore is a space. A label that is no address is also compared with the last
     part of addresses, as `<http://dbpedia.org/resource/New_York_City>` ends in New York City.
@@ -40,8 +40,8 @@ def nearest_labels(label: str, labels: Sequence[str], n: int = 3) -> list[str]:
         return ratio()
 
     likely = heapq.nlargest(_COMPARED, labels, key=lambda x: likeness(x, matcher.quick_ratio))
-    alike = sorted(((likeness(x, matcher.ratio), x) for x in likely if x not in found), reverse=True)
-    return found + [x for ratio, x in alike if ratio > 0.5][: n - len(found)]
+    alike = sorted((-likeness(x, matcher.ratio), x) for x in likely if x not in found)
+    return found + [x for ratio, x in alike if ratio < -0.5][: n - len(found)]
 
 
 def _plain(label):

@@ -13,12 +13,6 @@ from mans_jax.reporting import datasets, tables, texts
 from mans_jax.reporting.gather import RunReport
 from mans_jax.reporting.plots import all_plots
 
-_CURVE_CHOICES = {
-    'loss': 'Loss',
-    'gradient_norm': 'Gradient norm',
-    'update_norm': 'Update norm',
-    'triples_per_second': 'Triples a second',
-}
 _VALID_CHOICES = {
     name: texts.METRIC_NAMES[name] for name in ('mrr', 'hits_at_1', 'hits_at_3', 'hits_at_10', 'mean_rank')
 }
@@ -83,7 +77,7 @@ def _context(reports, grounds):
         'graphs': [f'{runs[0].graph.name}' for runs in by_ground],
         'ground_of': [grounds.index(report.ground) for report in reports],
         'metric_names': texts.METRIC_NAMES,
-        'curve_choices': _CURVE_CHOICES,
+        'curve_choices': texts.CURVE_NAMES,
         'valid_choices': _VALID_CHOICES,
         'has_train': any(report.curves for report in reports),
         'has_valid': any(report.curves and report.curves.valid['epoch'] for report in reports),

@@ -4,12 +4,18 @@ Colours are CSS variables, so that a plot changes with the page from light to da
 whatever a graph or a run calls its things is data.
 """
 
+import json
+
 from mans_jax.data.extras import import_for_report
+from mans_jax.reporting.texts import CURVE_NAMES, METRIC_NAMES
 
 _FONT = 'ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 
 _SHARES = "indexof(['hits_at_1', 'hits_at_3', 'hits_at_10', 'virtual_share'], metric) >= 0"
 _NUMBER = f"{_SHARES} ? format(datum.value, '.0%') : format(datum.value, ',.3~r')"
+_TITLE = {'signal': f'{json.dumps({**METRIC_NAMES, **CURVE_NAMES, "virtual_share": "virtual"})}[metric]'}
+"""The title of an axis: what the metric is called that the page has set."""
+
 _LABEL_LIMIT = {'expr': 'containerSize()[0] < 400 ? 115 : 200'}
 
 _CONFIG = {
@@ -108,7 +114,7 @@ def _curve(runs, points=False, scale=None):
             'y': {
                 'field': 'height',
                 'type': 'quantitative',
-                'title': None,
+                'title': _TITLE,
                 'scale': scale or {'zero': False},
                 'axis': {'labelExpr': labels, 'tickCount': 5},
             },
@@ -177,7 +183,7 @@ def _parts(runs):
 
 def _value_axis(field, zero, grid=True):
     axis = {'labelExpr': _NUMBER, 'grid': grid, 'domain': False, 'tickCount': 5}
-    return {'field': field, 'type': 'quantitative', 'title': None, 'axis': axis, 'scale': {'zero': zero}}
+    return {'field': field, 'type': 'quantitative', 'title': _TITLE, 'axis': axis, 'scale': {'zero': zero}}
 
 
 def _low_to_high(zero=False):
@@ -241,6 +247,7 @@ def _choice(runs):
     bar, _ = spec['layer']
     bar['encoding']['x']['axis'] = {'format': '.0%', 'grid': True, 'domain': False, 'tickCount': 5}
     bar['encoding']['x']['scale'] = {'domain': [0, 1.08]}
+    bar['encoding']['x']['title'] = 'made virtual'
     bar['encoding']['x']['axis']['values'] = [0, 0.25, 0.5, 0.75, 1]
     if runs == 1:
         bar['encoding']['color'] = {'value': 'var(--virtual)'}
@@ -251,7 +258,7 @@ def _choice(runs):
         judged=('negatives judged', ',d'),
         count=('train triples', ',d'),
     )
-    x = {'field': 'value', 'type': 'quantitative'}
+    x = {'field': 'value', 'type': 'quantitative', 'title': 'made virtual'}
     mark = {'type': 'text', 'align': 'left', 'dx': 5, 'fontSize': 11, 'fill': 'var(--muted)'}
     text = {'mark': mark, 'encoding': {'x': x, 'text': {'field': 'value', 'format': '.0%', 'type': 'quantitative'}}}
     return {**spec, 'layer': [bar, text]}
@@ -273,7 +280,7 @@ def _scores():
                 'scale': {'zero': False, 'nice': False},
                 'axis': {'format': ',.3~r'},
             },
-            'y': {'field': 'density', 'type': 'quantitative', 'stack': None, 'title': None, 'axis': hidden},
+            'y': {'field': 'density', 'type': 'quantitative', 'stack': None, 'title': 'density', 'axis': hidden},
             'color': {'field': 'kind', 'type': 'nominal', 'scale': kinds},
             'tooltip': _tooltip(kind='name', score=('score', ',.3~r'), density=('density', '.3~r')),
         },

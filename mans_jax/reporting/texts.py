@@ -16,6 +16,14 @@ METRIC_NAMES = {
 }
 """What the metrics are called, in the order of tables."""
 
+CURVE_NAMES = {
+    'loss': 'Loss',
+    'gradient_norm': 'Gradient norm',
+    'update_norm': 'Update norm',
+    'triples_per_second': 'Triples a second',
+}
+"""What the curves of training are called."""
+
 _STRATEGIES = {
     'normal': 'normal negatives',
     'mans_v': 'MANS-V',

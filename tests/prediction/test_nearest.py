@@ -36,6 +36,11 @@ def test_contained_first_then_alike(label, want):
     assert nearest_labels(label, LABELS) == want
 
 
+def test_of_labels_alike_the_first_comes_first():
+    numbered = [f'image_{i:04}' for i in range(1500)]
+    assert nearest_labels('imag_005', numbered)[0] == 'image_0005'
+
+
 def test_the_line_that_a_user_reads():
     assert str(unknown_label('Lodnon', LABELS, 'entity')) == (
         "no entity is called 'Lodnon'; did you mean 'London' or 'Londonderry'?"

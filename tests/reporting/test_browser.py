@@ -181,6 +181,39 @@ def test_another_metric_changes_its_plots(opened, group, selector, value):
     assert drawn(browser, other) == before[1] and browser.console() == []
 
 
+def titles_of(browser, group):
+    """What the axes of the first plot of a group are called."""
+    script = """
+    const titles = [...document.querySelectorAll('.plot')[arguments[0]].querySelectorAll('.role-axis-title text')];
+    return titles.map(title => title.textContent);
+    """
+    return browser.run(script, plot_of(browser, group))
+
+
+def test_an_axis_is_called_by_the_metric_that_it_shows(opened):
+    browser = opened('two')
+    found = {group: set(titles_of(browser, group)) for group in ('train', 'valid', 'share', 'parts', 'groups')}
+    assert found == {
+        'train': {'epoch', 'Loss'},
+        'valid': {'epoch', 'MRR'},
+        'share': {'epoch', 'virtual'},
+        'parts': {'MRR'},
+        'groups': {'MRR'},
+    }
+    choose(browser, 'select[data-signal=metric][data-group=groups]', 'mean_rank')
+    browser.wait(lambda: titles_of(browser, 'groups') == ['Mean rank'])
+
+
+@pytest.mark.parametrize('width', [1440, 600, 500, 390])
+def test_the_first_numbers_fill_their_rows(opened, width):
+    browser = opened('one', width)
+    script = """
+    const tops = [...document.querySelectorAll('.tiles > div')].map(tile => tile.getBoundingClientRect().top | 0);
+    return Object.values(tops.reduce((rows, top) => ({...rows, [top]: (rows[top] || 0) + 1}), {}));
+    """
+    assert browser.run(script) == ([4] if width == 1440 else [2, 2])
+
+
 def labels_of(browser, group):
     """The labels of the vertical axis of the first plot of a group, from the top."""
     script = """

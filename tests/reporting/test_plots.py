@@ -35,3 +35,12 @@ def test_runs_have_colours_of_their_own_and_lie_side_by_side():
     assert set(re.findall(r'var\(--run\d\)', one)) == {'var(--run0)'} and 'yOffset' not in one
     assert set(re.findall(r'var\(--run\d\)', three)) == {'var(--run0)', 'var(--run1)', 'var(--run2)'}
     assert 'yOffset' in three
+
+
+def test_axes_of_numbers_are_named():
+    named = {'curve': '[metric]', 'valid': '[metric]', 'share': '[metric]', 'parts': '[metric]', 'groups': '[metric]'}
+    named |= {'choice': 'made virtual', 'scores': 'density'}
+    plots = all_plots(2)
+    for name, title in named.items():
+        titles = [axis['title'] for axis in plots[name]['axes'] if axis.get('title')]
+        assert any(title in (found['signal'] if isinstance(found, dict) else found) for found in titles), name
