@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from mans_jax.errors import InputError
+from mans_jax.sharding import entity_rows
 
 _FORMAT = 'mans_jax checkpoint'
 _VERSION = 1
@@ -66,7 +67,15 @@ class Checkpoints:
                 raise
             error.add_note(str(failed_save))
 
-    def save(self, step: int, state: PyTree, record: Mapping[str, Any], *, metric: float | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: PyTree,
+        record: Mapping[str, Any],
+        *,
+        metric: float | None = None,
+        num_entities: int | None = None,
+    ) -> None:
         """Starts to save a state; writing goes on in the background. A step that is there already is left as it is.
 
         The state's buffers may be donated as soon as this returns.
@@ -76,6 +85,7 @@ class Checkpoints:
             state: a pytree of arrays: `jax.Array` (typed PRNG keys and shards included) or `numpy.ndarray`.
             record: small data that `json` can write, read back by `read_record`.
             metric: how good the state is, higher is better, finite; None never counts as the best.
+            num_entities: how many rows of an entity table count, where a mesh may have padded it.
 
         Raises:
             InputError: the folder cannot be written, the save before this one failed, or the folder holds a checkpoint
@@ -85,7 +95,7 @@ class Checkpoints:
         if metric is not None and not math.isfinite(metric):
             raise ValueError(f'the metric of step {step} is {metric}: checkpoints are compared by finite numbers')
         leaves, _ = _flatten(state)
-        described = {name: _describe(leaf) for name, leaf in leaves.items()}
+        described = _described(state, num_entities)
         header = {'format': _FORMAT, 'version': _VERSION, 'metric': metric, 'leaves': described, 'record': dict(record)}
         header = json.loads(json.dumps(header))  # The caller may change the record while Orbax writes.
         self.wait()
@@ -131,7 +141,7 @@ class Checkpoints:
         """
         return self._header(step)['record']
 
-    def restore(self, step: int, like: PyTree) -> PyTree:
+    def restore(self, step: int, like: PyTree, *, num_entities: int | None = None) -> PyTree:
         """Reads a state, bit for bit.
 
         Args:
@@ -139,6 +149,8 @@ class Checkpoints:
             like: a pytree of the structure, shapes and dtypes that were saved. Its leaves say where the arrays go: on
                 the sharding of a `jax.Array` or `jax.ShapeDtypeStruct` (the first device where it has none), or into a
                 `numpy.ndarray`.
+            num_entities: how many rows of an entity table count. The others are padding, of which the reader may have
+                more or less than the writer.
 
         Raises:
             InputError: as `read_record`; the state is damaged; or a leaf is missing, new or of another shape or dtype.
@@ -147,10 +159,13 @@ class Checkpoints:
         # Before Orbax reads: of a damaged file it would print a screenful, and a changed byte it would not notice.
         self._check_files(step)
         leaves, structure = _flatten(like)
-        _check_leaves(self._folder(step), header['leaves'], {name: _describe(leaf) for name, leaf in leaves.items()})
+        _check_leaves(self._folder(step), header['leaves'], _described(like, num_entities))
         targets = {name: _target(leaf) for name, leaf in leaves.items()}
         items = ocp.args.Composite(
-            state=ocp.args.StandardRestore({name: target for name, target in targets.items() if target.size})
+            # Their shapes agree but for the padding, which is cut off or added here.
+            state=ocp.args.StandardRestore(
+                {name: target for name, target in targets.items() if target.size}, strict=num_entities is None
+            )
         )
         restored = self._open().restore(int(step), args=items)['state']
         return structure.unflatten(
@@ -346,6 +361,15 @@ def _flatten(tree: PyTree) -> tuple[dict[str, Any], jax.tree_util.PyTreeDef]:
         if not isinstance(leaf, jax.Array | np.ndarray | jax.ShapeDtypeStruct):
             raise TypeError(f'leaf {name} of the state is {leaf!r}, not an array')
     return named, structure
+
+
+def _described(state, num_entities) -> dict[str, str]:
+    """By name, what the leaves are but for the padding."""
+    leaves, structure = _flatten(state)
+    if num_entities is not None:
+        shapes = jax.eval_shape(lambda tree: entity_rows(tree, num_entities), structure.unflatten(leaves.values()))
+        leaves, _ = _flatten(shapes)
+    return {name: _describe(leaf) for name, leaf in leaves.items()}
 
 
 def _describe(leaf) -> str:

@@ -18,6 +18,7 @@ from mans_jax.ranking import TIES
 from mans_jax.samplers import NORMAL, STRATEGIES, SamplerText, parse, with_strategy
 from mans_jax.sampling.mans import COUNT, PER_SAMPLE
 from mans_jax.scoring import SCORES
+from mans_jax.sharding import check_batch
 
 HONEST, REFERENCE = 'honest', 'reference'
 CLEAN, PUBLISHED = 'clean', 'published'
@@ -76,6 +77,9 @@ class Config:
     num_epochs: int = 1000
     with_replacement: bool = False
     seed: int = 0
+    # The devices that share the work, as 'data=2,entity=4': batches are cut along the first axis, entity tables and
+    # features along the second. Empty: one device.
+    mesh: str = ''
 
     # Evaluation on valid every so many epochs (0: never, and the last state is tested). Training stops after
     # `patience` evaluations without a better MRR (0: never).
@@ -117,6 +121,12 @@ class Config:
         if self.loss in OBJECTIVES:
             self._check_objective()
         check_ratios(self.split_ratios, 'config.split_ratios')
+        check_batch(self.mesh, self.batch_size)
+        if self.mesh and self.optimizer in ROW_SPARSE:
+            raise InputError(
+                f'config.optimizer is {self.optimizer!r}, which touches rows on one device alone, but config.mesh is '
+                f'{self.mesh!r}: take one of {_DENSE}, or leave the mesh empty'
+            )
         if self.protocol == REFERENCE:
             return dataclasses.replace(
                 self, splits=PUBLISHED, ties='optimistic', with_replacement=True, evaluate_every=0, patience=0
@@ -130,10 +140,9 @@ class Config:
         if self.loss == 'non_sampling' and self.score == 'transe_l2' and not self.normalize:
             raise InputError('config.normalize is False, but loss non_sampling takes transe_l2 with unit vectors alone')
         if self.optimizer in ROW_SPARSE:
-            dense = ', '.join(name for name in OPTIMIZERS if name not in ROW_SPARSE)
             raise InputError(
                 f'config.optimizer is {self.optimizer!r}, but loss {self.loss} moves the rows of all entities: '
-                f'take one of {dense}'
+                f'take one of {_DENSE}'
             )
         for field, without in (('strategy', NORMAL), ('sampler', Config.sampler)):
             if getattr(self, field) != without:
@@ -150,6 +159,8 @@ class Config:
         """The config as JSON text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + '\n'
 
+
+_DENSE = ', '.join(name for name in OPTIMIZERS if name not in ROW_SPARSE)
 
 _CHOICES = {
     'splits': (CLEAN, PUBLISHED),
@@ -178,7 +189,7 @@ _LOWEST = {
     'keep_checkpoints': 1,
 }
 
-_FREE_ON_RESUME = ('num_epochs', 'evaluate_every', 'patience', 'checkpoint_every', 'keep_checkpoints')
+_FREE_ON_RESUME = ('num_epochs', 'evaluate_every', 'patience', 'checkpoint_every', 'keep_checkpoints', 'mesh')
 """What a resumed run may change: it changes neither shapes nor data nor what a step does.
 
 `num_epochs` belongs here although mans_t reads it as progress: to train on is what a resume is for.

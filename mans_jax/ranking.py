@@ -99,7 +99,7 @@ def strike_out(
         scores: plausibility of the C entities from `first` on as the answer of each of Q queries.
         known: the index that holds the answers.
         start: where the answers of each query begin in `known.answers`, from `known.find`.
-        count: how many there are; all of them among the C entities.
+        count: how many there are; those that are not among the C entities change nothing.
         first: the id of the first of the C entities, int32[].
     """
     end = jnp.cumsum(count)
@@ -109,8 +109,10 @@ def strike_out(
         # No binary search: it needs to know Q, which may be symbolic where a function is exported.
         row = jnp.sum(end <= position[:, None], axis=1)
         answer = known.answers.at[start[row] + position - (end - count)[row]].get(mode='clip')
-        # Past the end of the list, `row` is out of range and the update is dropped.
-        return scores.at[row, answer - first].set(-jnp.inf, mode='drop')
+        # Past the end of the list, `row` is out of range and the update is dropped. So is an answer that is not among
+        # the C; a negative place would count from the end.
+        column = jnp.where(answer < first, scores.shape[1], answer - first)
+        return scores.at[row, column].set(-jnp.inf, mode='drop')
 
     return jax.lax.fori_loop(0, -(-end[-1] // _KNOWN_PER_STEP), strike, scores)
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -18,6 +17,7 @@ from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding, model_for
 from mans_jax.samplers import NORMAL
 from mans_jax.scoring import SCORES
+from mans_jax.sharding import make_mesh, pad_rows, place, shardings
 from mans_jax.training_step import TrainingData, TrainState, check_sampler, init_state, training_data
 
 
@@ -97,7 +97,44 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
 def with_seed(run: Run, seed: int) -> Run:
     """The same run with another seed."""
     config = dataclasses.replace(run.config, seed=seed)
-    return dataclasses.replace(run, config=config, data=run.data.replace(seed=jnp.uint32(seed)))
+    return dataclasses.replace(run, config=config, data=run.data.replace(seed=np.uint32(seed)))
+
+
+def on_mesh(run: Run) -> Run:
+    """The same run with its data on the mesh of its config; the run itself where that is empty.
+
+    Raises:
+        InputError: the devices do not fill the mesh.
+    """
+    mesh = make_mesh(run.config.mesh)
+    if mesh is None:
+        return run
+    return dataclasses.replace(run, data=place(run.data, mesh), known=place(run.known, mesh))
+
+
+def first_state(run: Run) -> TrainState:
+    """The state before the first step, on the device or on the mesh of the run; no device makes more than its part."""
+    mesh = make_mesh(run.config.mesh)
+    if mesh is None:
+        # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
+        return jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
+
+    def make(data):
+        return pad_rows(init_state(run.model, run.config, data), mesh)
+
+    places = shardings(jax.eval_shape(make, run.data), mesh)
+    return jax.jit(make, out_shardings=places)(run.data)
+
+
+def state_like(run: Run) -> TrainState:
+    """The shapes of a state of the run, and where its arrays go."""
+    mesh = make_mesh(run.config.mesh)
+    if mesh is None:
+        return jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
+    like = jax.eval_shape(lambda data: pad_rows(init_state(run.model, run.config, data), mesh), run.data)
+    return jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), like, shardings(like, mesh)
+    )
 
 
 def load_run(workdir) -> tuple[Run, TrainState]:
@@ -111,7 +148,7 @@ def load_run(workdir) -> tuple[Run, TrainState]:
             are not those that it was trained on.
     """
     workdir = Path(workdir)
-    config = _with_paths_of_then(read_config(workdir), workdir)
+    config = dataclasses.replace(_with_paths_of_then(read_config(workdir), workdir), mesh='')
     with Checkpoints(workdir / 'checkpoints') as checkpoints:
         step = _tested_step(config, checkpoints)
         if step is None:
@@ -127,8 +164,8 @@ def restore_tested(run: Run, checkpoints: Checkpoints) -> TrainState:
     Raises:
         InputError: as `Checkpoints.restore`.
     """
-    like = jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
-    return checkpoints.restore(_tested_step(run.config, checkpoints), like)
+    step = _tested_step(run.config, checkpoints)
+    return checkpoints.restore(step, state_like(run), num_entities=run.graph.num_entities)
 
 
 def _tested_step(config, checkpoints) -> int | None:

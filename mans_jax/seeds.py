@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mans_jax.training_step import TrainingData, TrainingLoop
 
@@ -57,7 +58,7 @@ def seeds_programs(loop: TrainingLoop, data: TrainingData) -> Callable[[Iterable
     compiled_state_of = jax.jit(state_of)
 
     def program_of(seeds):
-        seeds = jnp.asarray(list(seeds), jnp.uint32)
+        seeds = np.asarray(list(seeds), np.uint32)  # On no device: on a mesh, each process has its own.
         if len(seeds) == 1:
             own = data.replace(seed=seeds[0])
             return SeedsProgram(

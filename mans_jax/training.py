@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -19,11 +20,14 @@ from tqdm import tqdm
 from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, check_resumable
 from mans_jax.errors import Diverged, InputError
+from mans_jax.processes import agree, check_same, is_first
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
-from mans_jax.runs import Run, check_graph, prepare_run, restore_tested, with_seed
+from mans_jax.runs import Run, check_graph, first_state, on_mesh, prepare_run, restore_tested, with_seed
 from mans_jax.seeds import SeedsProgram, seeds_programs
+from mans_jax.sharding import make_mesh
 from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
-from mans_jax.training_step import TrainState, init_state, make_training_loop
+from mans_jax.tasks.link_prediction_on_mesh import predict_links_on_mesh
+from mans_jax.training_step import TrainState, make_training_loop
 
 FAILURE = 'failure.json'
 """The file in the workdir of a seed that has diverged; it tells the step and why."""
@@ -61,7 +65,7 @@ class Member:
         checkpoints: those in it.
         progress: as saved with the step that the training stands at.
         failure: why the seed has diverged, or None.
-        log: of its metrics.
+        log: of its metrics; None in a process that does not write it.
         mrr: what the validation that has just been made found, or None.
     """
 
@@ -97,11 +101,14 @@ def train_and_evaluate(config: Config, workdir) -> TrainState:
     workdir = writable(Path(workdir))
     (workdir / FAILURE).unlink(missing_ok=True)
     run = prepare_run(config)
+    check_same(config, run.graph)
+    run = on_mesh(run)
     (member,) = train_seeds(run, {config.seed: workdir})
     if member.failure:
         raise member.failure
     state, results, _ = judge(run, workdir)
-    write_json(workdir / 'results.json', results)
+    if is_first():
+        write_json(workdir / 'results.json', results)
     return state
 
 
@@ -122,6 +129,10 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | N
         InputError: a workdir cannot be used, or holds another run.
         Interrupted: SIGTERM came; the states are saved.
     """
+    if run.config.mesh and len(workdirs) > 1:
+        raise InputError(
+            f'config.mesh is {run.config.mesh!r}, but seeds that train together do so on one device: leave it empty'
+        )
     with contextlib.ExitStack() as stack:
         members = []
         for seed, workdir in workdirs.items():
@@ -130,6 +141,8 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | N
         program = (program_of or programs_of(run))(workdirs)
         step, states = _start_or_resume(members, program)
         for member in members:
+            if not is_first():
+                continue
             write_text(member.workdir / 'config.json', member.run.config.to_json())
             write_json(member.workdir / 'provenance.json', provenance(run.graph))
             if member.trains:
@@ -164,7 +177,7 @@ def writable(workdir: Path) -> Path:
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / '.write_test').touch()
-        (workdir / '.write_test').unlink()
+        (workdir / '.write_test').unlink(missing_ok=True)  # Another process of the run may have been quicker.
     except OSError as error:
         raise InputError(f'--workdir={workdir} cannot be written: {error.strerror}; choose another folder') from None
     return workdir
@@ -194,8 +207,7 @@ def _start_or_resume(members, program) -> tuple[int, object]:
 def _state_at(member, step) -> TrainState:
     """The state of a seed at a step; one that takes no part any more has a place, so that the program is the same."""
     run = member.run
-    # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
-    state = jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
+    state = first_state(run)
     if not member.trains:
         return state.replace(step=jnp.full_like(state.step, step))
     if not step:
@@ -206,7 +218,7 @@ def _state_at(member, step) -> TrainState:
     else:
         logging.info('%s is trained already, to step %d: only its results are made anew', member.workdir, step)
     member.progress = Progress(**member.checkpoints.read_record(step))
-    return member.checkpoints.restore(step, state)
+    return member.checkpoints.restore(step, state, num_entities=run.graph.num_entities)
 
 
 def _train(members: Sequence[Member], program: SeedsProgram, states, step: int, stop_requested) -> None:
@@ -245,7 +257,7 @@ def _end_epoch(members, program, states, step, steps_per_second) -> list[float]:
         state = program.state_of(states, i)
         try:
             metrics = _epoch_metrics(run, state, norms[i], steps_per_second)
-            member.log.write(step, epoch, 'train', metrics)
+            _log(member, step, epoch, 'train', metrics)
             losses.append(metrics['loss'])
             if _is_due(run, step, run.config.evaluate_every):
                 _validate(member, state, epoch)
@@ -256,6 +268,11 @@ def _end_epoch(members, program, states, step, steps_per_second) -> list[float]:
             due.append(i)
     _save(members, program, states, step, due)
     return losses
+
+
+def _log(member, step, epoch, split, metrics) -> None:
+    if member.log is not None:
+        member.log.write(step, epoch, split, metrics)
 
 
 def _epoch_metrics(run, state, norms, steps_per_second) -> dict:
@@ -283,7 +300,7 @@ def _is_due(run, step, every) -> bool:
 
 def _validate(member, state, epoch) -> None:
     metrics, progress = evaluate(member.run, state, 'valid'), member.progress
-    member.log.write(int(state.step), epoch, 'valid', metrics)
+    _log(member, int(state.step), epoch, 'valid', metrics)
     member.mrr = mrr = metrics['mrr']
     is_best = progress.best_mrr is None or mrr > progress.best_mrr
     progress.best_mrr, progress.stale = (mrr, 0) if is_best else (progress.best_mrr, progress.stale + 1)
@@ -293,7 +310,8 @@ def _fail(member, step, error, several) -> None:
     """A seed that has diverged takes no part any more, also where the training is resumed."""
     if several:
         logging.warning('%s: %s', member.workdir, error)
-    write_json(member.workdir / FAILURE, {'step': step, 'why': str(error)})
+    if is_first():
+        write_json(member.workdir / FAILURE, {'step': step, 'why': str(error)})
     member.failure = error
 
 
@@ -305,7 +323,8 @@ def _save(members, program, states, step, due) -> None:
     for i in due:
         member = members[i]
         metric, record = member.mrr, dataclasses.asdict(member.progress)
-        member.checkpoints.save(step, program.state_of(states, i), record, metric=metric)
+        state, num_entities = program.state_of(states, i), member.run.graph.num_entities
+        member.checkpoints.save(step, state, record, metric=metric, num_entities=num_entities)
 
 
 def evaluate(run: Run, state: TrainState, split: str) -> dict:
@@ -315,7 +334,8 @@ def evaluate(run: Run, state: TrainState, split: str) -> dict:
 
 def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
     """Where the triples of a split stand among all entities, filtered."""
-    return predict_links(
+    mesh = make_mesh(run.config.mesh)
+    return (partial(predict_links_on_mesh, mesh) if mesh else predict_links)(
         run.model,
         state.params,
         run.data.frozen,
@@ -328,7 +348,7 @@ def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
 
 def _bar(items, **options):
     """A progress bar where a person watches, nothing elsewhere."""
-    return tqdm(items, disable=not sys.stderr.isatty(), **options)
+    return tqdm(items, disable=not sys.stderr.isatty() or not is_first(), **options)
 
 
 def _show(bar, epoch, num_epochs, losses, mrrs):
@@ -352,6 +372,6 @@ def _stop_requested_by_sigterm():
         yield lambda: False
         return
     try:
-        yield lambda: bool(came)
+        yield lambda: agree(bool(came))
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -20,6 +20,7 @@ from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, dis
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
 from mans_jax.scoring import SCORES
+from mans_jax.sharding import entity_rows, make_mesh, settle, split_batch
 
 
 class TrainState(train_state.TrainState):
@@ -76,7 +77,7 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
     Raises:
         ValueError: an option of it has a value that makes no sense.
     """
-    present = data.frozen['present']
+    present = entity_rows(data.frozen, data.known.num_entities)['present']
     inputs = Inputs(
         known=data.known,
         present=None if config.exchange_absent else present,
@@ -164,6 +165,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     """
     total_steps = config.num_epochs * steps_per_epoch
     is_row_sparse = isinstance(_optimizer(config.optimizer, config.learning_rate), RowSparse)
+    mesh = make_mesh(config.mesh)
 
     def shuffle(state, data):
         key = jax.random.fold_in(_named_keys(data.seed).order, state.step // steps_per_epoch)
@@ -173,6 +175,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         """One step's gradients, and what else it found out."""
         batch_key, sample_key = jax.random.split(jax.random.fold_in(_named_keys(data.seed).steps, state.step))
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
+        positives = split_batch(positives, mesh)
 
         seen_by, params, rows = _Seen(model, data.frozen), state.params, None
 
@@ -187,7 +190,8 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
             # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below
             # 0.3.
             progress = state.step / jax.lax.optimization_barrier(jnp.float32(total_steps))
-            view = view_of(model, state.params, data.frozen, progress)
+            now = seen_by.variables(state.params)
+            view = view_of(model, now[PARAMS], now[FROZEN], progress)
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
             loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
             if is_row_sparse:
@@ -210,13 +214,14 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found.sums)
         updates, opt_state = _updates(state, found)
         apply = functools.partial(apply_row_updates, rows=found.rows) if is_row_sparse else optax.apply_updates
-        return state.replace(
+        stepped = state.replace(
             step=state.step + 1,
             params=apply(state.params, updates),
             opt_state=opt_state,
             sampler_state=found.sampler_state,
             totals=totals,
-        ), found.last
+        )
+        return settle(stepped, mesh), found.last
 
     def unseen():
         return jnp.zeros(model.num_entities if is_row_sparse else 0, jnp.int32)
@@ -254,7 +259,7 @@ class _Seen(NamedTuple):
     frozen: dict
 
     def variables(self, params):
-        return {PARAMS: params, FROZEN: self.frozen}
+        return entity_rows({PARAMS: params, FROZEN: self.frozen}, self.model.num_entities)
 
     def at_rows(self, rows) -> '_Seen':
         """Of so many entities, which are numbered by their place in `rows`."""

@@ -167,13 +167,18 @@ def test_a_complex_score_needs_an_even_width(score):
             "config.sampler is 'nscaching', but loss one_vs_all takes no negatives: set it to bernoulli",
         ),
         (
+            {'mesh': 'entity=2', 'optimizer': 'sparse_sgd'},
+            "config.optimizer is 'sparse_sgd', which touches rows on one device alone, but config.mesh is 'entity=2': "
+            'take one of adam, adagrad, sgd, or leave the mesh empty',
+        ),
+        (
             {'loss': 'one_vs_all', 'optimizer': 'lazy_adam'},
             "config.optimizer is 'lazy_adam', but loss one_vs_all moves the rows of all entities: "
             'take one of adam, adagrad, sgd',
         ),
     ],
 )
-def test_a_loss_without_negatives_is_refused_where_it_makes_no_sense(fields, message):
+def test_fields_that_do_not_go_together_are_refused(fields, message):
     assert refusal(Config(data='digits', **fields).validate) == message
 
 
@@ -230,7 +235,14 @@ CHANGED = {
     'seed': 1,
     'ties': 'optimistic',
 }
-FREE = {'num_epochs': 2000, 'evaluate_every': 0, 'patience': 3, 'checkpoint_every': 7, 'keep_checkpoints': 5}
+FREE = {
+    'num_epochs': 2000,
+    'evaluate_every': 0,
+    'patience': 3,
+    'checkpoint_every': 7,
+    'keep_checkpoints': 5,
+    'mesh': 'entity=2',
+}
 
 
 def test_every_field_is_fixed_or_free():

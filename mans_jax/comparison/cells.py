@@ -18,7 +18,7 @@ from mans_jax.config import Config, from_fields
 from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph
 from mans_jax.run_log import write_bytes, write_json, write_text
-from mans_jax.runs import Run, check_graph, make_run
+from mans_jax.runs import Run, check_graph, make_run, on_mesh
 from mans_jax.training import FAILURE, judge, programs_of, train_seeds, writable
 
 RESULTS, RANKS, PLAN, RECIPE = 'results.json', 'test_ranks.npz', 'cell.json', 'recipe.py'
@@ -117,7 +117,7 @@ def train_cell(grid: Grid, cell: Cell, graph: KnowledgeGraph, workdir: Path) -> 
         plan = _write(folder, dataclasses.replace(plan, found=found))
     config = plan.config()
     write_text(folder / RECIPE, recipe_file(cell.label, config))
-    run = make_run(config, graph)
+    run = on_mesh(make_run(config, graph))
     program_of = programs_of(run)
     for seeds in grid.seed_groups():
         if all(is_done(folder, seed) for seed in seeds):
@@ -147,7 +147,7 @@ def recipe_file(label: str, config: Config) -> str:
 
 def _begin(grid, cell, graph, folder) -> Plan:
     """What the budget pays for, and what the sampler costs."""
-    run, seconds = make_run(cell.config, graph), None
+    run, seconds = on_mesh(make_run(cell.config, graph)), None
     costs = costs_of(run)
     if grid.budget.unit == 'seconds':
         seeds = grid.seed_groups()[0]

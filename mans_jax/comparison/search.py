@@ -13,7 +13,7 @@ from mans_jax.data.extras import import_for_comparison
 from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph
 from mans_jax.run_log import write_json
-from mans_jax.runs import make_run, restore_tested
+from mans_jax.runs import make_run, on_mesh, restore_tested
 from mans_jax.training import Checkpoints, evaluate, train_seeds, writable
 
 _TRIALS = 'trials.json'
@@ -85,7 +85,7 @@ def _next_values(config, asked, trials) -> dict[str, float]:
 def _valid_mrr(config, values, graph, seed, workdir) -> float:
     """Of the best state on valid; the last one's where the recipe validates nothing."""
     config = from_fields({**vars(config), **values, 'seed': seed})
-    run = make_run(config, graph)
+    run = on_mesh(make_run(config, graph))
     (member,) = train_seeds(run, {seed: writable(workdir)})
     if member.failure is not None:
         return 0.0

@@ -1,0 +1,178 @@
+"""What tests/test_sharding.py runs in a process with eight devices: by itself, it is collected by nothing."""
+
+import dataclasses
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from mans_jax import training
+from mans_jax.errors import InputError
+from mans_jax.runs import first_state, load_run, on_mesh, prepare_run
+from mans_jax.samplers import FAMILIES
+from mans_jax.sharding import entity_rows
+from mans_jax.training import evaluate, programs_of, rank_split, train_and_evaluate
+from tests.graphs import quick_programs, short_recipe, write_openke
+from tests.sampler_examples import EXAMPLES, write_files
+
+MESHES = ('data=2,entity=4', 'entity=8', 'data=8')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _quick_programs(tmp_path_factory):
+    assert jax.device_count() == 8
+    with quick_programs(tmp_path_factory.getbasetemp() / 'programs'):
+        yield
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Of a graph whose 202 entities neither 4 nor 8 divides, and which are more than a step asks for."""
+    return write_openke(tmp_path_factory.mktemp('graph'), num_entities=202, num_relations=2)
+
+
+@pytest.fixture(scope='module')
+def small_folder(tmp_path_factory):
+    """Of a graph whose 42 entities are fewer than a step asks for, so that all are embedded."""
+    return write_openke(tmp_path_factory.mktemp('small_graph'), num_entities=42)
+
+
+def run_of(folder, mesh, **overrides):
+    return on_mesh(prepare_run(short_recipe(folder, mesh=mesh, **overrides)))
+
+
+def trained(run, num_steps):
+    """The state after so many steps, as one device would have it."""
+    program = programs_of(run)([run.config.seed])
+    state, left = program.join([first_state(run)]), num_steps
+    while left:
+        now = min(left, run.steps_per_epoch)
+        state, left = program.train_steps(state, now), left - now
+    return state
+
+
+def numbers_of(run, state):
+    tables = {'params': state.params, 'slots': state.opt_state, 'totals': state.totals}
+    return jax.tree.map(np.asarray, entity_rows(tables, run.graph.num_entities))
+
+
+@pytest.fixture(scope='module')
+def alone(folder):
+    run = run_of(folder, '', optimizer='sgd', num_epochs=10)
+    state = trained(run, 100)
+    return numbers_of(run, state), evaluate(run, state, 'test')
+
+
+def test_a_hundred_steps_over_all_entities_are_those_of_one_device(small_folder):
+    one, many = (
+        run_of(small_folder, mesh, optimizer='sgd', num_epochs=10, strategy='mans_h') for mesh in ('', MESHES[0])
+    )
+    found, wanted = (numbers_of(run, trained(run, 100)) for run in (many, one))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
+
+
+@pytest.mark.parametrize('mesh', MESHES)
+def test_a_hundred_steps_are_those_of_one_device(folder, alone, mesh):
+    run = run_of(folder, mesh, optimizer='sgd', num_epochs=10)
+    state = trained(run, 100)
+    found, (wanted, metrics) = numbers_of(run, state), alone
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
+    assert np.abs(wanted['params']['entity'] - numbers_of(run, first_state(run))['params']['entity']).max() > 1e-3
+    assert evaluate(run, state, 'test')['mrr'] == pytest.approx(metrics['mrr'], abs=1e-3)
+    padding = np.asarray(state.params['entity'])[run.graph.num_entities :]
+    assert not padding.any()
+
+
+def test_each_device_has_its_rows_alone(folder):
+    run = run_of(folder, 'data=2,entity=4', optimizer='adam')
+    state = trained(run, 3)
+    for table in (state.params['entity'], state.opt_state[0].mu['entity'], *run.data.frozen['features'].values()):
+        assert {shard.data.shape[0] for shard in table.addressable_shards} == {51}, 'of 202 entities, padded to 204'
+    assert state.params['relation'].sharding.is_fully_replicated
+
+
+@pytest.mark.parametrize('graph', ['folder', 'small_folder'])
+@pytest.mark.parametrize('strategy', ['normal', 'mans_a'])
+@pytest.mark.parametrize('mesh', MESHES[:2])
+def test_a_step_gathers_no_table(request, graph, strategy, mesh):
+    run = run_of(request.getfixturevalue(graph), mesh, strategy=strategy)
+    loop = training.make_training_loop(run.model, run.config, run.steps_per_epoch)
+    text = loop.train_steps.lower(first_state(run), run.data, 1).compile().as_text()
+    gathered = re.findall(r'= \(?(\w+\[[\d,]*\]).*? all-gather(?:-start)?\(', text)
+    assert re.search(r' all-reduce(?:-start)?\(', text), 'no collective at all: nothing is sharded'
+    # Ids of the batch may be: a table has two axes or more.
+    assert not [shape for shape in gathered if ',' in shape], gathered
+
+
+@pytest.mark.parametrize('name', EXAMPLES)
+def test_every_sampler_runs_on_a_mesh(folder, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_files(tmp_path, run_of(folder, '').graph)
+    recipes = {'sampler': EXAMPLES[name], 'optimizer': 'sgd', 'learning_rate': 0.01}
+    one, many = (run_of(folder, mesh, **recipes) for mesh in ('', 'data=2,entity=4'))
+    losses = [float(trained(run, 3).totals['loss']) for run in (one, many)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+
+
+def test_every_sampler_is_tried():
+    assert set(EXAMPLES) == set(FAMILIES)
+
+
+@pytest.mark.parametrize('mesh', MESHES)
+def test_ranks_are_those_of_one_device(folder, mesh):
+    one, many = (run_of(folder, text) for text in ('', mesh))
+    found, wanted = (rank_split(run, first_state(run), 'test') for run in (many, one))
+    np.testing.assert_array_equal(found.better, wanted.better)
+    np.testing.assert_array_equal(found.tied, wanted.tied)
+
+
+def test_a_score_that_is_not_finite_is_named_as_on_one_device(folder):
+    said = []
+    for text in ('', 'data=2,entity=4'):
+        run = run_of(folder, text, normalize=False)
+        state = first_state(run)
+        table = jax.jit(lambda x: x.at[30].set(np.nan), out_shardings=state.params['entity'].sharding)
+        state = state.replace(params={**state.params, 'entity': table(state.params['entity'])})
+        with pytest.raises(InputError) as error:
+            rank_split(run, state, 'test')
+        said.append(str(error.value))
+    assert said[0] == said[1]
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
+
+
+@pytest.mark.parametrize(('before', 'after'), [('data=2,entity=4', ''), ('', 'entity=8'), ('entity=8', 'data=8')])
+def test_a_run_goes_on_on_another_mesh(folder, tmp_path, monkeypatch, before, after):
+    wanted = train_and_evaluate(short_recipe(folder, optimizer='sgd'), tmp_path / 'undisturbed')
+    save = training._save
+
+    def save_and_die(members, program, states, step, due):
+        save(members, program, states, step, due)
+        if step == 40:
+            for member in members:
+                member.checkpoints.wait()
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, '_save', save_and_die)
+        with pytest.raises(Killed):
+            train_and_evaluate(short_recipe(folder, optimizer='sgd', mesh=before), tmp_path / 'run')
+    train_and_evaluate(short_recipe(folder, optimizer='sgd', mesh=after), tmp_path / 'run')
+    run, state = load_run(tmp_path / 'run')
+    assert state.params['entity'].shape[0] == run.graph.num_entities
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), state.params, wanted.params)
+    found, undisturbed = (json.loads((tmp_path / name / 'results.json').read_text()) for name in ('run', 'undisturbed'))
+    assert found['test']['mrr'] == pytest.approx(undisturbed['test']['mrr'], abs=1e-3)
+
+
+def test_a_mesh_that_the_devices_do_not_fill_is_refused(folder):
+    with pytest.raises(InputError) as error:
+        on_mesh(dataclasses.replace(run_of(folder, ''), config=short_recipe(folder, mesh='entity=4')))
+    assert str(error.value) == (
+        "config.mesh is 'entity=4', which has 4 places, but there are 8 devices: choose sizes whose product is 8"
+    )
