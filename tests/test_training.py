@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mans_jax import training
+from mans_jax import runs, training
 from mans_jax.checkpoints import Checkpoints
 from mans_jax.errors import InputError
 from mans_jax.run_log import RunLog
@@ -63,7 +63,7 @@ def loops(_programs, monkeypatch):
 
     Returns a list for functions that are called, without arguments, before every call of the loop.
     """
-    make_loop, init_state, before_call = training.make_training_loop, training.init_state, []
+    make_loop, init_state, before_call = training.make_training_loop, runs.init_state, []
 
     def program_of(config):
         other = ('data', 'features', 'evaluate_every', 'patience', 'checkpoint_every', 'keep_checkpoints')
@@ -89,7 +89,7 @@ def loops(_programs, monkeypatch):
         return state.replace(apply_fn=like.apply_fn, tx=like.tx)
 
     monkeypatch.setattr(training, 'make_training_loop', make_once)
-    monkeypatch.setattr(training, 'init_state', init_for_program)
+    monkeypatch.setattr(runs, 'init_state', init_for_program)
     monkeypatch.setattr(training, '_STEPS_PER_CALL', 5)
     return before_call
 
