@@ -104,15 +104,24 @@ class MultiModalEmbedding(nn.Module):
     def _embed(self, rows_of):
         present = rows_of(self.get_variable(FROZEN, 'present'))
         views = [rows_of(self.entity)]
-        for m, (name, (kernel, bias)) in enumerate(self.projections.items(), start=1):
-            rows = rows_of(self.get_variable(FROZEN, 'features')[name])
-            vectors = jnp.einsum('...f,df->...d', rows, kernel) + bias
+        for m, name in enumerate(self.projections, start=1):
+            vectors = self._project(name, rows_of)
             if name in self.stand_ins:
                 vectors = jnp.where(present[..., m, None], vectors, self.stand_ins[name])
             views.append(vectors)
         if self.absent != LEFT_OUT:
             present = present.at[..., 1:].set(True)
         return Views(self._scaled(jnp.stack(views, axis=-2)), present)
+
+    def _project(self, name, rows_of):
+        if self.has_variable(FROZEN, 'projected'):
+            return rows_of(self.get_variable(FROZEN, 'projected')[name])
+        features, (kernel, bias) = self.get_variable(FROZEN, 'features')[name], self.projections[name]
+        if self.has_variable(FROZEN, 'place'):
+            rows = fetched(features, rows_of(self.get_variable(FROZEN, 'place')))
+        else:
+            rows = rows_of(features)
+        return jnp.einsum('...f,df->...d', rows, kernel) + bias
 
     def relations(self, relations: Int[Array, '...']) -> Float[Array, '... W']:
         """The relations' vectors, one for all modalities."""
@@ -197,7 +206,8 @@ class MultiModalEmbedding(nn.Module):
 
     def _embedder(self, number):
         """`embed`, or, where as many entities are asked for as there are, a look at all of them embedded once."""
-        return self.embed_all().__getitem__ if number >= self.num_entities else self.embed
+        has_all = not self.has_variable(FROZEN, 'place')
+        return self.embed_all().__getitem__ if has_all and number >= self.num_entities else self.embed
 
     def _compose(self, positives, corruption, embed):
         """Has head, tail and intruder embedded once, and makes the queries of both sides.
@@ -265,6 +275,11 @@ def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT) -> dict:
             rows = np.where(has[:, None], rows, rows[has].mean(axis=0, dtype=np.float64)).astype(np.float32)
         features[name] = jnp.asarray(rows)
     return {'features': features, 'present': jnp.asarray(graph.present)}
+
+
+def fetched(features: Float[Array, 'U F'], place: Int[Array, '...']) -> Float[Array, '... F']:
+    """Rows of those that were fetched from the host; NaN for one that was not, so that it cannot pass unseen."""
+    return features.at[place].get(mode='fill', fill_value=jnp.nan)
 
 
 def model_for(
