@@ -4,10 +4,10 @@
     python benchmarks/beyond_memory.py --entities=1000000 --gb=2 --only_host
 
 writes features of --entities x --width random numbers to a file that stays mapped, and allows the device --gb, which
-must be less than all of it takes; with less than the entity table takes, that stays on the host, too. It prints a step's time by the clock and its processor time, the median and the
-quartiles over the turns, the median quotient to the first, and what the steps' arrays take between two calls. With
---only_host nothing is put on the device whole, so that the graph may be larger than that. Triples are random: a batch
-names more different entities than those of a real graph do.
+must be less than all of it takes; with less than the entity table takes, that stays on the host, too. It prints a
+step's time by the clock and its processor time, the median and the quartiles over the turns, the median quotient to the
+first, and what is on the device between two calls. With --only_host nothing is put there whole, so that the graph may
+be larger than that. Triples are random: a batch names more different entities than those of a real graph do.
 """
 
 import argparse
@@ -67,9 +67,7 @@ def compare(arguments, graph):
         f'D={arguments.dim}, {arguments.entities:,} entities with {features / 1e9:.2f} GB of features, {arguments.gb} '
         f'GB allowed, {arguments.turns} turns of {arguments.steps} steps, load {os.getloadavg()[0]:.1f}\n'
     )
-    print(
-        '| what does not fit | steps a block | on the device | a step, clock | processor time | to the first: clock, processor |'
-    )
+    print('| what does not fit | steps a block | on the device | a step, clock | processor time | to the first: both |')
     print('|---|---|---|---|---|---|')
     for place, name in enumerate(limits):
         training = trainings[place]
