@@ -21,12 +21,7 @@ class TripleStream:
     """The batches of a training, from any step on."""
 
     def __init__(self, triples: np.ndarray, batch_size: int):
-        """Args: the training set int32[N, 3], in memory or mapped from a file, and B.
-
-        Raises:
-            InputError: Grain is not installed.
-        """
-        self._grain = import_for_streaming('grain')
+        """Args: the training set int32[N, 3], in memory or mapped from a file, and B."""
         self._triples, self._batch_size = triples, batch_size
         self._per_epoch = len(triples) // batch_size
         self._windows_per_epoch = -(-self._per_epoch // BLOCKS_PER_WINDOW)
@@ -36,6 +31,9 @@ class TripleStream:
         """The batches of so many steps from step `first` on, int32[number, B, 3].
 
         Where `first` is the step after the last one that was taken, reading goes on; else it begins anew.
+
+        Raises:
+            InputError: Grain is not installed.
         """
         if self._next != (seed, first):
             self._batches = self._from(seed, first)
@@ -45,12 +43,13 @@ class TripleStream:
 
     def _from(self, seed, step) -> Iterator[np.ndarray]:
         """All batches from a step on, without an end."""
+        grain = import_for_streaming('grain')
         epoch, in_epoch = divmod(step, self._per_epoch)
         window, passed_over = divmod(in_epoch, BLOCKS_PER_WINDOW)
         first = epoch * self._windows_per_epoch + window
-        blocks = self._grain.MapDataset.range(self._per_epoch).shuffle(seed=seed).batch(BLOCKS_PER_WINDOW).repeat()
+        blocks = grain.MapDataset.range(self._per_epoch).shuffle(seed=seed).batch(BLOCKS_PER_WINDOW).repeat()
         windows = blocks.map_with_index(lambda index, ids: self._read(seed, index, ids))
-        options = self._grain.ReadOptions(num_threads=1, prefetch_buffer_size=_WINDOWS_AHEAD)
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=_WINDOWS_AHEAD)
         for batches in windows[first:].to_iter_dataset(options):
             yield from batches[passed_over:]
             passed_over = 0

@@ -53,5 +53,5 @@ def test_fewer_triples_than_a_window_has_are_streamed_too(make):
 def test_grain_is_asked_for_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, 'grain', None)
     with pytest.raises(InputError) as error:
-        TripleStream(np.zeros((8, 3), np.int32), SIZE)
+        TripleStream(np.zeros((8, 3), np.int32), SIZE).take(0, 0, 1)
     assert str(error.value) == "grain is needed for this: pip install '.[streaming]'"
