@@ -75,7 +75,14 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
             f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
             f'that no negative can be drawn; leave that relation out'
         )
-    model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize, absent=config.absent)
+    model = model_for(
+        graph,
+        SCORES[config.score],
+        dim=config.dim,
+        normalize=config.normalize,
+        absent=config.absent,
+        precision=config.precision,
+    )
     try:
         check_sampler(model, config, data)
     except ValueError as error:

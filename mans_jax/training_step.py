@@ -65,7 +65,7 @@ def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
     return TrainingData(
         triples=Triple.from_rows(jnp.asarray(graph.train)),
         known=KnownTriples.build(graph.train, **sizes),
-        frozen=frozen_variables(graph, config.absent),
+        frozen=frozen_variables(graph, config.absent, config.precision),
         tables=build_tables(config.sampler_text(), graph),
         seed=jnp.uint32(config.seed),
     )
@@ -269,10 +269,11 @@ class _Seen(NamedTuple):
 def _renumber(last, positives, corruption):
     """The distinct entities of a batch, and the batch with each entity's place among them in place of its id."""
     batch_size = positives.head.shape[0]
-    ids = jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)])
+    ids = jnp.concatenate([positives.head, positives.tail, corruption.intruders()])
     found = distinct_rows(last, ids)
     head, tail, entity = jnp.split(found.place, [batch_size, 2 * batch_size])
-    placed = corruption.replace(entity=entity.reshape(corruption.entity.shape))
+    entity = jnp.repeat(entity.reshape(-1, corruption.entity.shape[1]), corruption.chunk or 1, axis=0)
+    placed = corruption.replace(entity=entity)
     return found.rows, Triple(head, positives.relation, tail), placed, found.last
 
 

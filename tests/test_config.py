@@ -167,6 +167,11 @@ def test_a_complex_score_needs_an_even_width(score):
             "config.sampler is 'nscaching', but loss one_vs_all takes no negatives: set it to bernoulli",
         ),
         (
+            {'loss': 'softplus', 'sampler': 'concatenate(uniform, own_margin(mans_v(uniform)))'},
+            "config.sampler is 'concatenate(uniform, own_margin(mans_v(uniform)))', but loss softplus has no margin of "
+            'which own_margin could take a share: leave it out, or take one of margin_ranking, self_adversarial',
+        ),
+        (
             {'mesh': 'entity=2', 'optimizer': 'sparse_sgd'},
             "config.optimizer is 'sparse_sgd', which touches rows on one device alone, but config.mesh is 'entity=2': "
             'take one of adam, adagrad, sgd, or leave the mesh empty',
@@ -217,6 +222,7 @@ CHANGED = {
     'dim': 64,
     'normalize': False,
     'absent': 'learned',
+    'precision': 'bfloat16',
     'sampler': 'uniform',
     'num_negatives': 2,
     'strategy': 'mans_a',
