@@ -167,11 +167,6 @@ def test_a_complex_score_needs_an_even_width(score):
             "config.sampler is 'nscaching', but loss one_vs_all takes no negatives: set it to bernoulli",
         ),
         (
-            {'mesh': 'entity=2', 'optimizer': 'sparse_sgd'},
-            "config.optimizer is 'sparse_sgd', which touches rows on one device alone, but config.mesh is 'entity=2': "
-            'take one of adam, adagrad, sgd, or leave the mesh empty',
-        ),
-        (
             {'loss': 'one_vs_all', 'optimizer': 'lazy_adam'},
             "config.optimizer is 'lazy_adam', but loss one_vs_all moves the rows of all entities: "
             'take one of adam, adagrad, sgd',
