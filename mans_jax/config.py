@@ -129,11 +129,6 @@ class Config:
             )
         check_ratios(self.split_ratios, 'config.split_ratios')
         check_batch(self.mesh, self.batch_size)
-        if self.mesh and self.optimizer in ROW_SPARSE:
-            raise InputError(
-                f'config.optimizer is {self.optimizer!r}, which touches rows on one device alone, but config.mesh is '
-                f'{self.mesh!r}: take one of {_DENSE}, or leave the mesh empty'
-            )
         if self.protocol == REFERENCE:
             return dataclasses.replace(
                 self, splits=PUBLISHED, ties='optimistic', with_replacement=True, evaluate_every=0, patience=0

@@ -17,10 +17,11 @@ from mans_jax.losses import LOSSES
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variables, init_params
 from mans_jax.objectives import OBJECTIVES
 from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, take_rows
+from mans_jax.optim_on_mesh import apply_row_updates_on_mesh, update_on_mesh
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Sampler, View
 from mans_jax.scoring import SCORES
-from mans_jax.sharding import entity_rows, make_mesh, settle, split_batch
+from mans_jax.sharding import entity_rows, make_mesh, repeat, settle, split_batch
 
 
 class TrainState(train_state.TrainState):
@@ -164,8 +165,9 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         steps_per_epoch: steps after which the training set is shuffled anew.
     """
     total_steps = config.num_epochs * steps_per_epoch
-    is_row_sparse = isinstance(_optimizer(config.optimizer, config.learning_rate), RowSparse)
-    mesh = make_mesh(config.mesh)
+    optimizer, mesh = _optimizer(config.optimizer, config.learning_rate), make_mesh(config.mesh)
+    is_row_sparse = isinstance(optimizer, RowSparse)
+    update, apply = _rules_of(optimizer, mesh, model.num_entities)
 
     def shuffle(state, data):
         key = jax.random.fold_in(_named_keys(data.seed).order, state.step // steps_per_epoch)
@@ -177,7 +179,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
         positives = split_batch(positives, mesh)
 
-        seen_by, params, rows = _Seen(model, data.frozen), state.params, None
+        seen_by, params, rows = _Seen(model, data.frozen), state.params, ()
 
         if config.loss in OBJECTIVES:
             objective = OBJECTIVES[config.loss](config.non_fact_weight)
@@ -195,8 +197,9 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
             loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
             if is_row_sparse:
-                rows, positives, corruption, last = _renumber(last, positives, corruption)
-                seen_by, params = seen_by.at_rows(rows), {**params, ENTITY: take_rows(params[ENTITY], rows)}
+                named, positives, corruption, last = _renumber(last, positives, corruption, mesh)
+                seen_by, params = seen_by.at_rows(named), {**params, ENTITY: take_rows(params[ENTITY], named)}
+                rows = (named,)
 
             def loss_fn(params):
                 method = seen_by.model.score_batch
@@ -212,11 +215,10 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         found = differentiate(state, data, sampler, order, last)
         is_first = state.step % steps_per_epoch == 0
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found.sums)
-        updates, opt_state = _updates(state, found)
-        apply = functools.partial(apply_row_updates, rows=found.rows) if is_row_sparse else optax.apply_updates
+        updates, opt_state = update(found.gradients, state.opt_state, state.params, *found.rows)
         stepped = state.replace(
             step=state.step + 1,
-            params=apply(state.params, updates),
+            params=apply(state.params, updates, *found.rows),
             opt_state=opt_state,
             sampler_state=found.sampler_state,
             totals=totals,
@@ -236,17 +238,17 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     @jax.jit
     def next_norms(state: TrainState, data: TrainingData):
         found = differentiate(state, data, sampler_of(config, data), shuffle(state, data), unseen())
-        updates, _ = _updates(state, found)
+        updates, _ = update(found.gradients, state.opt_state, state.params, *found.rows)
         return optax.tree.norm(found.gradients), optax.tree.norm(updates)
 
     return TrainingLoop(train_steps, next_norms)
 
 
 class _Found(NamedTuple):
-    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows`."""
+    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows[0]`."""
 
     gradients: dict
-    rows: Int[Array, 'U'] | None
+    rows: tuple[()] | tuple[Int[Array, 'U']]
     sampler_state: PyTree
     sums: dict[str, Array]
     last: Int[Array, 'E']
@@ -266,21 +268,25 @@ class _Seen(NamedTuple):
         return _Seen(self.model.clone(num_entities=rows.shape[0]), take_rows(self.frozen, rows))
 
 
-def _renumber(last, positives, corruption):
+def _renumber(last, positives, corruption, mesh):
     """The distinct entities of a batch, and the batch with each entity's place among them in place of its id."""
     batch_size = positives.head.shape[0]
     ids = jnp.concatenate([positives.head, positives.tail, corruption.intruders()])
-    found = distinct_rows(last, ids)
+    # All devices find out the same: ids are few beside the rows that they name.
+    found = distinct_rows(last, repeat(ids, mesh))
     head, tail, entity = jnp.split(found.place, [batch_size, 2 * batch_size])
     entity = jnp.repeat(entity.reshape(-1, corruption.entity.shape[1]), corruption.chunk or 1, axis=0)
-    placed = corruption.replace(entity=entity)
-    return found.rows, Triple(head, positives.relation, tail), placed, found.last
+    head, tail, entity = split_batch((head, tail, entity), mesh)
+    return found.rows, Triple(head, positives.relation, tail), corruption.replace(entity=entity), found.last
 
 
-def _updates(state, found):
-    if found.rows is None:
-        return state.tx.update(found.gradients, state.opt_state, state.params)
-    return state.tx.update(found.gradients, state.opt_state, state.params, found.rows)
+def _rules_of(optimizer, mesh, num_entities) -> tuple[Callable, Callable]:
+    """(gradients, state, params, *rows) -> (updates, state), and (params, updates, *rows) -> params."""
+    if not isinstance(optimizer, RowSparse):
+        return optimizer.update, optax.apply_updates
+    if mesh is None:
+        return optimizer.update, apply_row_updates
+    return update_on_mesh(optimizer, mesh, num_entities), apply_row_updates_on_mesh(mesh, num_entities)
 
 
 def _draw_batch(config, triples, order, step_in_epoch, key) -> Triple:

@@ -172,11 +172,6 @@ def test_a_complex_score_needs_an_even_width(score):
             'which own_margin could take a share: leave it out, or take one of margin_ranking, self_adversarial',
         ),
         (
-            {'mesh': 'entity=2', 'optimizer': 'sparse_sgd'},
-            "config.optimizer is 'sparse_sgd', which touches rows on one device alone, but config.mesh is 'entity=2': "
-            'take one of adam, adagrad, sgd, or leave the mesh empty',
-        ),
-        (
             {'loss': 'one_vs_all', 'optimizer': 'lazy_adam'},
             "config.optimizer is 'lazy_adam', but loss one_vs_all moves the rows of all entities: "
             'take one of adam, adagrad, sgd',
