@@ -82,6 +82,9 @@ class Config:
     # The devices that share the work, as 'data=2,entity=4': batches are cut along the first axis, entity tables and
     # features along the second. Empty: one device.
     mesh: str = ''
+    # What training may fill of the device's memory, in GB of 10^9 bytes (0: all of it). Features that do not fit beside
+    # the entity table and the triples stay on the host, and the rows that the next steps name are fetched.
+    device_memory_gb: float = 0.0
 
     # Evaluation on valid every so many epochs (0: never, and the last state is tested). Training stops after
     # `patience` evaluations without a better MRR (0: never).
@@ -129,6 +132,11 @@ class Config:
             )
         check_ratios(self.split_ratios, 'config.split_ratios')
         check_batch(self.mesh, self.batch_size)
+        if self.mesh and self.device_memory_gb:
+            raise InputError(
+                f'config.device_memory_gb is {self.device_memory_gb}, but config.mesh is {self.mesh!r}, where every '
+                f'device has its share of the features: set device_memory_gb to 0, or leave the mesh empty'
+            )
         if self.protocol == REFERENCE:
             return dataclasses.replace(
                 self, splits=PUBLISHED, ties='optimistic', with_replacement=True, evaluate_every=0, patience=0
@@ -184,6 +192,7 @@ _LOWEST = {
     'temperature': 0,
     'non_fact_weight': 0,
     'batch_size': 1,
+    'device_memory_gb': 0,
     'num_epochs': 1,
     'seed': 0,
     'evaluate_every': 0,
@@ -192,7 +201,15 @@ _LOWEST = {
     'keep_checkpoints': 1,
 }
 
-_FREE_ON_RESUME = ('num_epochs', 'evaluate_every', 'patience', 'checkpoint_every', 'keep_checkpoints', 'mesh')
+_FREE_ON_RESUME = (
+    'num_epochs',
+    'evaluate_every',
+    'patience',
+    'checkpoint_every',
+    'keep_checkpoints',
+    'mesh',
+    'device_memory_gb',
+)
 """What a resumed run may change: it changes neither shapes nor data nor what a step does.
 
 `num_epochs` belongs here although mans_t reads it as progress: to train on is what a resume is for.

@@ -111,9 +111,8 @@ class MultiModalEmbedding(nn.Module):
     def _embed(self, rows_of):
         present = rows_of(self.get_variable(FROZEN, 'present'))
         views = [rows_of(self.entity)]
-        for m, (name, (kernel, bias)) in enumerate(self.projections.items(), start=1):
-            rows = rows_of(self.get_variable(FROZEN, 'features')[name])
-            vectors = self._product(rows, kernel) + bias
+        for m, name in enumerate(self.projections, start=1):
+            vectors = self._project(name, rows_of)
             if name in self.stand_ins:
                 vectors = jnp.where(present[..., m, None], vectors, self.stand_ins[name])
             views.append(vectors)
@@ -121,12 +120,15 @@ class MultiModalEmbedding(nn.Module):
             present = present.at[..., 1:].set(True)
         return Views(self._scaled(jnp.stack(views, axis=-2)), present)
 
-    def _product(self, rows, kernel):
-        if self.precision == BFLOAT16:
-            # Rounded in words of its own, so that it is on devices, too, that make every product in float32.
-            kernel = jax.lax.reduce_precision(kernel, exponent_bits=8, mantissa_bits=7)
-        rows = rows.astype(jnp.float32)
-        return jnp.einsum('...f,df->...d', rows, kernel, precision=PRECISIONS[self.precision])
+    def _project(self, name, rows_of):
+        if self.has_variable(FROZEN, 'projected'):
+            return rows_of(self.get_variable(FROZEN, 'projected')[name])
+        features = self.get_variable(FROZEN, 'features')[name]
+        if self.has_variable(FROZEN, 'place'):
+            rows = fetched(features, rows_of(self.get_variable(FROZEN, 'place')))
+        else:
+            rows = rows_of(features)
+        return project(rows, *self.projections[name], self.precision)
 
     def relations(self, relations: Int[Array, '...']) -> Float[Array, '... W']:
         """The relations' vectors, one for all modalities."""
@@ -226,7 +228,8 @@ class MultiModalEmbedding(nn.Module):
 
     def _embedder(self, number):
         """A function of arrays of ids: their Views, of all embedded once where as many are asked for as there are."""
-        if number >= self.num_entities:
+        has_all = not self.has_variable(FROZEN, 'place')
+        if has_all and number >= self.num_entities:
             views = self.embed_all()
             return lambda *ids: tuple(views[part] for part in ids)
 
@@ -275,6 +278,14 @@ class MultiModalEmbedding(nn.Module):
         return scoring.unit(vectors) if self.normalize else vectors
 
 
+def project(rows: Float[Array, '... F'], kernel: Float[Array, 'D F'], bias: Float[Array, 'D'], precision: str) -> Array:
+    """What features look like to the model, float32[..., D]; `precision` is one of PRECISIONS."""
+    if precision == BFLOAT16:
+        # Rounded in words of its own, so that it is on devices, too, that make every product in float32.
+        kernel = jax.lax.reduce_precision(kernel, exponent_bits=8, mantissa_bits=7)
+    return jnp.einsum('...f,df->...d', rows.astype(jnp.float32), kernel, precision=PRECISIONS[precision]) + bias
+
+
 def score_blocks(score: scoring.ScoreFunction, queries: Views, candidates: Candidates) -> Float[Array, 'Q candidates']:
     """The plausibility of every candidate, the padding too, as the answer of every query.
 
@@ -305,6 +316,11 @@ def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT, precision: s
             rows = np.where(has[:, None], rows, rows[has].mean(axis=0, dtype=np.float64)).astype(np.float32)
         features[name] = jnp.asarray(rows, precision)
     return {'features': features, 'present': jnp.asarray(graph.present)}
+
+
+def fetched(features: Float[Array, 'U F'], place: Int[Array, '...']) -> Float[Array, '... F']:
+    """Rows of those that were fetched from the host; NaN for one that was not, so that it cannot pass unseen."""
+    return features.at[place].get(mode='fill', fill_value=jnp.nan)
 
 
 def model_for(

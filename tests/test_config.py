@@ -118,6 +118,7 @@ TOO_LOW = {
     'keep_checkpoints': 0,
     'learning_rate': 0.0,
     'share': -0.1,
+    'device_memory_gb': -0.5,
 }
 
 
@@ -243,6 +244,7 @@ FREE = {
     'checkpoint_every': 7,
     'keep_checkpoints': 5,
     'mesh': 'entity=2',
+    'device_memory_gb': 0.5,
 }
 
 
