@@ -38,9 +38,9 @@ def loops(folder, steps_per_block, **overrides):
     features = {name: str(folder / f'{name}.npy') for name in ('visual', 'text')}
     config = short_recipe(folder, features=features, **overrides)
     graph, _ = load_graph(config.data, config.features)
-    sizes = {'dim': config.dim, 'normalize': config.normalize, 'absent': config.absent}
+    sizes = {name: getattr(config, name) for name in ('dim', 'normalize', 'absent', 'precision')}
     model = model_for(graph, SCORES[config.score], **sizes)
-    fetcher = Fetcher(graph, config.absent)
+    fetcher = Fetcher(graph, config.absent, config.precision)
     data = training_data(config, graph)
     on_host = training_data(config, graph, without_features(graph))
     return (
@@ -67,8 +67,9 @@ def assert_close(one, other):
         {'strategy': 'mans_a', 'marks': 'per_sample'},
         {'strategy': 'mans_t', 'optimizer': 'lazy_adam', 'with_replacement': True, 'absent': 'mean'},
         {'sampler': 'dhns(shared_pool(pool=4), steps=5)', 'optimizer': 'sparse_adagrad', 'absent': 'learned'},
+        {'sampler': 'chunk_pool(num_negatives=3, chunk=4)', 'optimizer': 'sgd', 'precision': 'bfloat16'},
     ],
-    ids=['mans_a', 'lazy_adam', 'dhns'],
+    ids=['mans_a', 'lazy_adam', 'dhns', 'chunk_pool'],
 )
 def test_steps_are_those_with_all_features_on_the_device(folder, recipe):
     of_device, of_host = loops(folder, 5, **recipe)
