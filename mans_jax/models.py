@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from mans_jax import fusion, scoring
@@ -13,6 +14,7 @@ from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, KnowledgeGraph, Triple
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
+from mans_jax.sharding import padded
 
 PARAMS, FROZEN = 'params', 'frozen'
 """The model's variable collections: what is trained, and the features and their presence, which are not."""
@@ -66,6 +68,7 @@ class MultiModalEmbedding(nn.Module):
         normalize: whether entity and relation vectors are divided by their Euclidean norm before they are scored.
         absent: one of ABSENT.
         precision: one of PRECISIONS; the frozen features have its type.
+        mesh: where the tables lie, with the padding of `sharding.place`; None for one device.
     """
 
     num_entities: int
@@ -76,12 +79,13 @@ class MultiModalEmbedding(nn.Module):
     normalize: bool = True
     absent: str = LEFT_OUT
     precision: str = FLOAT32
+    mesh: Mesh | None = None
 
     def setup(self):
         """Declares the tables, one projection a feature, and the frozen arrays, which `frozen_variables` makes."""
         xavier = nn.initializers.xavier_uniform()
         relation_width = self.score.relation_width(self.dim)
-        self.entity = self.param('entity', xavier, (self.num_entities, self.dim))
+        self.entity = self.param('entity', xavier, (padded(self.num_entities, self.mesh), self.dim))
         self.relation = self.param(
             'relation',
             _uniform(np.pi) if self.score is scoring.ROTATE else xavier,
@@ -106,7 +110,7 @@ class MultiModalEmbedding(nn.Module):
 
     def embed_all(self) -> Views:
         """`embed` of every entity in order, Views[E, M, D], without a copy of any row."""
-        return self._embed(lambda table: table)
+        return self._embed(lambda table: table)[: self.num_entities]
 
     def _embed(self, rows_of):
         present = rows_of(self.get_variable(FROZEN, 'present'))
@@ -349,7 +353,7 @@ def init_params(model: MultiModalEmbedding, key: Array) -> dict:
     """The parameters at the start: Xavier-uniform tables, angles uniform in a circle, projections as a linear layer's.
 
     Args:
-        model: from `model_for`.
+        model: from `model_for`, without a mesh: what is drawn is the same on all.
         key: a PRNG key.
 
     Returns:

@@ -18,7 +18,7 @@ from mans_jax.host_memory import Fetcher, features_stay, project_all, steps_per_
 from mans_jax.models import MultiModalEmbedding, model_for
 from mans_jax.samplers import NORMAL
 from mans_jax.scoring import SCORES
-from mans_jax.sharding import make_mesh, pad_rows, place, shardings
+from mans_jax.sharding import entity_rows, make_mesh, pad_rows, place, shardings
 from mans_jax.training_step import TrainingData, TrainState, check_sampler, init_state, training_data
 
 
@@ -130,7 +130,7 @@ def with_seed(run: Run, seed: int) -> Run:
 
 
 def on_mesh(run: Run) -> Run:
-    """The same run with its data on the mesh of its config; the run itself where that is empty.
+    """The same run with its data on the mesh of its config, of which its model knows; the run itself without one.
 
     Raises:
         InputError: the devices do not fill the mesh.
@@ -138,12 +138,13 @@ def on_mesh(run: Run) -> Run:
     mesh = make_mesh(run.config.mesh)
     if mesh is None:
         return run
-    return dataclasses.replace(run, data=place(run.data, mesh), known=place(run.known, mesh))
+    model = run.model.clone(mesh=mesh)
+    return dataclasses.replace(run, model=model, data=place(run.data, mesh), known=place(run.known, mesh))
 
 
 def first_state(run: Run) -> TrainState:
     """The state before the first step, on the device or on the mesh of the run; no device makes more than its part."""
-    mesh = make_mesh(run.config.mesh)
+    mesh = run.model.mesh
     if mesh is None:
         # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
         return jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
@@ -157,7 +158,7 @@ def first_state(run: Run) -> TrainState:
 
 def state_like(run: Run) -> TrainState:
     """The shapes of a state of the run, and where its arrays go."""
-    mesh = make_mesh(run.config.mesh)
+    mesh = run.model.mesh
     if mesh is None:
         return jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
     like = jax.eval_shape(lambda data: pad_rows(init_state(run.model, run.config, data), mesh), run.data)
@@ -166,23 +167,24 @@ def state_like(run: Run) -> TrainState:
     )
 
 
-def load_run(workdir) -> tuple[Run, TrainState]:
+def load_run(workdir, mesh: str = '') -> tuple[Run, TrainState]:
     """A trained run as it was tested: its graph, model and the best state on valid, or the last one.
 
     Args:
         workdir: the folder of the run.
+        mesh: on which it is read, whatever it was trained on, as `Config.mesh`; by default on one device.
 
     Raises:
-        InputError: there is no run or no whole checkpoint in it, it is a newer version's, or the files of its graph
-            are not those that it was trained on.
+        InputError: there is no run or no whole checkpoint in it, it is a newer version's, the files of its graph are
+            not those that it was trained on, or the devices do not fill the mesh.
     """
     workdir = Path(workdir)
-    config = dataclasses.replace(_with_paths_of_then(read_config(workdir), workdir), mesh='')
+    config = dataclasses.replace(_with_paths_of_then(read_config(workdir), workdir), mesh=mesh)
     with Checkpoints(workdir / 'checkpoints') as checkpoints:
         step = _tested_step(config, checkpoints)
         if step is None:
             raise InputError(f'{workdir}: no checkpoint of this run is there; train it first')
-        run = prepare_run(config)
+        run = on_mesh(prepare_run(config))
         check_graph(run.graph, checkpoints.read_record(step)['graph'], workdir)
         state = restore_tested(run, checkpoints)
         # It is trained no more: what its parameters make of features that stay on the host is made once.
@@ -204,10 +206,10 @@ def _tested_step(config, checkpoints) -> int | None:
     return checkpoints.latest_step() if step is None else step
 
 
-def parameters_digest(params: dict) -> str:
-    """What tells trained parameters from others, in a file beside them."""
+def parameters_digest(params: dict, num_entities: int) -> str:
+    """What tells trained parameters from others, in a file beside them; the same on every mesh."""
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(params):
+    for leaf in jax.tree.leaves(entity_rows(jax.tree.map(np.asarray, params), num_entities)):
         digest.update(np.ascontiguousarray(leaf).data)
     return digest.hexdigest()[:16]
 

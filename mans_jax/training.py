@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -25,7 +24,6 @@ from mans_jax.processes import agree, check_same, is_first
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
 from mans_jax.runs import Run, check_graph, first_state, on_mesh, prepare_run, restore_tested, with_seed
 from mans_jax.seeds import SeedsProgram, seeds_programs
-from mans_jax.sharding import make_mesh
 from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
 from mans_jax.tasks.link_prediction_on_mesh import predict_links_on_mesh
 from mans_jax.training_step import TrainState, make_training_loop
@@ -344,8 +342,7 @@ def evaluate(run: Run, state: TrainState, split: str) -> dict:
 
 def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
     """Where the triples of a split stand among all entities, filtered."""
-    mesh = make_mesh(run.config.mesh)
-    return (partial(predict_links_on_mesh, mesh) if mesh else predict_links)(
+    return (predict_links_on_mesh if run.model.mesh else predict_links)(
         run.model,
         state.params,
         run.frozen(state.params),

@@ -21,7 +21,7 @@ from mans_jax.optim_on_mesh import apply_row_updates_on_mesh, update_on_mesh
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
 from mans_jax.sampling import Corruption, Sampler, View
 from mans_jax.scoring import SCORES
-from mans_jax.sharding import entity_rows, make_mesh, repeat, settle, split_batch
+from mans_jax.sharding import entity_rows, repeat, settle, split_batch
 
 
 class TrainState(train_state.TrainState):
@@ -121,7 +121,7 @@ def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -
     keys = _named_keys(data.seed)
     return TrainState.create(
         apply_fn=model.apply,
-        params=init_params(model, keys.params),
+        params=init_params(model.clone(mesh=None), keys.params),
         tx=_optimizer(config.optimizer, config.learning_rate),
         sampler_state=sampler_of(config, data).init(keys.sampler),
         totals={name: jnp.zeros(()) for name in ('loss', 'virtual_share')},
@@ -176,7 +176,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         steps_per_epoch: steps after which the training set is shuffled anew.
     """
     total_steps = config.num_epochs * steps_per_epoch
-    optimizer, mesh = _optimizer(config.optimizer, config.learning_rate), make_mesh(config.mesh)
+    optimizer, mesh = _optimizer(config.optimizer, config.learning_rate), model.mesh
     is_row_sparse = isinstance(optimizer, RowSparse)
     update, apply = _rules_of(optimizer, mesh, model.num_entities)
 
@@ -274,17 +274,17 @@ class _Seen(NamedTuple):
     frozen: dict
 
     def variables(self, params):
-        return entity_rows({PARAMS: params, FROZEN: self.frozen}, self.model.num_entities)
+        return {PARAMS: params, FROZEN: self.frozen}
 
     def at_rows(self, rows) -> '_Seen':
         """Of so many entities, which are numbered by their place in `rows`."""
+        model = self.model.clone(num_entities=rows.shape[0], mesh=None)
         if 'place' not in self.frozen:
-            return _Seen(self.model.clone(num_entities=rows.shape[0]), take_rows(self.frozen, rows))
+            return _Seen(model, take_rows(self.frozen, rows))
         # What is no row must not read as one that was not fetched.
         place = self.frozen['place'].at[rows].get(mode='fill', fill_value=0)
         features = {name: fetched(x, place) for name, x in self.frozen['features'].items()}
-        frozen = {'features': features, 'present': take_rows(self.frozen['present'], rows)}
-        return _Seen(self.model.clone(num_entities=rows.shape[0]), frozen)
+        return _Seen(model, {'features': features, 'present': take_rows(self.frozen['present'], rows)})
 
 
 def _renumber(last, positives, corruption, mesh):
