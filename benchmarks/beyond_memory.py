@@ -74,7 +74,8 @@ def compare(arguments, graph):
         training = trainings[place]
         cells = [quartiles(1000 * turns[:, place, kind], '.0f', ' ms') for kind in range(2)]
         cells.append(', '.join(quartiles(turns[:, place, kind] / turns[:, 0, kind], '.2f', '') for kind in range(2)))
-        print(f'| {name} | {training.run_of.steps_per_block or "-"} | {training.gb():.2f} GB | {" | ".join(cells)} |')
+        steps = training.run_of.host.steps_per_block if training.run_of.host else '-'
+        print(f'| {name} | {steps} | {training.gb():.2f} GB | {" | ".join(cells)} |')
 
 
 class Training:

@@ -83,8 +83,12 @@ class Config:
     # features along the second. Empty: one device.
     mesh: str = ''
     # What training may fill of the device's memory, in GB of 10^9 bytes (0: all of it). Features that do not fit beside
-    # the entity table and the triples stay on the host, and the rows that the next steps name are fetched.
+    # the entity table and the triples stay on the host, and the rows that the next steps name are fetched. So does the
+    # table itself where it does not fit either, and the optimiser is one of those that touch rows.
     device_memory_gb: float = 0.0
+    # Whether the train triples and their index stay on the host, where batches and negatives are then drawn. They come
+    # in another random order, so that this is another run, unlike with any other limit.
+    stream_triples: bool = False
 
     # Evaluation on valid every so many epochs (0: never, and the last state is tested). Training stops after
     # `patience` evaluations without a better MRR (0: never).
@@ -132,6 +136,11 @@ class Config:
             )
         check_ratios(self.split_ratios, 'config.split_ratios')
         check_batch(self.mesh, self.batch_size)
+        if self.mesh and self.stream_triples:
+            raise InputError(
+                f'config.stream_triples is True, but config.mesh is {self.mesh!r}, where every device has the triples: '
+                f'set it to False, or leave the mesh empty'
+            )
         if self.mesh and self.device_memory_gb:
             raise InputError(
                 f'config.device_memory_gb is {self.device_memory_gb}, but config.mesh is {self.mesh!r}, where every '

@@ -11,93 +11,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 from jaxtyping import Array, Float, Int
 
-from mans_jax.config import Config
-from mans_jax.errors import InputError
-from mans_jax.graph import KnowledgeGraph
-from mans_jax.models import FLOAT32, LEFT_OUT, MEAN, MultiModalEmbedding, init_params, project
-from mans_jax.objectives import OBJECTIVES
-from mans_jax.optim import OPTIMIZERS
+from mans_jax.graph import KnowledgeGraph, KnownTriples
+from mans_jax.models import FLOAT32, FROZEN, LEFT_OUT, MEAN, PARAMS, MultiModalEmbedding, project
+from mans_jax.optim import ENTITY
+from mans_jax.streaming import TripleStream
+from mans_jax.training_step import TrainState
 
 _ENTITIES_PER_BLOCK = 8192
 """Of how many entities the features are projected together where all of them are."""
-
-_MOST_STEPS_PER_BLOCK = 64
-
-
-def features_stay(config: Config, graph: KnowledgeGraph, model: MultiModalEmbedding) -> bool:
-    """Whether a run has to leave its features on the host, to keep to `config.device_memory_gb`.
-
-    Raises:
-        InputError: it has to, but what it trains with needs all of them in every step.
-    """
-    limit = 1e9 * config.device_memory_gb
-    features = 4 * graph.num_entities * _width(graph)
-    if not limit or not features or _beside_features(config, graph, model) + features <= limit:
-        return False
-    why = f'the features of {graph.name}, {_gb(features)}, stay on the host (config.device_memory_gb is {limit / 1e9})'
-    if config.loss in OBJECTIVES:
-        raise InputError(
-            f'config.loss is {config.loss!r}, which reads all entities, but {why}: take another loss, or raise '
-            f'device_memory_gb'
-        )
-    learners = config.sampler_text().learners()
-    if learners:
-        raise InputError(
-            f'config.sampler is {config.sampler!r}, where nobody can tell ahead what {learners[0]} will draw, but '
-            f'{why}: take another sampler, or raise device_memory_gb'
-        )
-    logging.info('%s', why)
-    return True
-
-
-def steps_per_block(config: Config, graph: KnowledgeGraph, model: MultiModalEmbedding, num_negatives: int) -> int:
-    """For how many steps the features are fetched together, as many as there is room for.
-
-    There are the rows of the steps that run, those of the next ones, and a copy of those of one step.
-
-    Args:
-        config: the recipe.
-        graph: the graph.
-        model: the model.
-        num_negatives: of a batch, all together.
-
-    Raises:
-        InputError: there is no room for one step.
-    """
-    beside = _beside_features(config, graph, model)
-    room, step = 1e9 * config.device_memory_gb - beside, 4 * (2 * config.batch_size + num_negatives) * _width(graph)
-    steps = int((room / step - 1) / 2)
-    if steps < 1:
-        raise InputError(
-            f'config.device_memory_gb is {config.device_memory_gb}, but needs to be {_gb(beside + 3 * step)} at least: '
-            f'{_gb(beside)} for tables and triples and {_gb(3 * step)} for the features of steps; raise it, or lower '
-            f'batch_size, num_negatives or dim'
-        )
-    return min(steps, _MOST_STEPS_PER_BLOCK)
-
-
-def _width(graph) -> int:
-    """Of all features together."""
-    return sum(rows.shape[1] for rows in graph.features.values())
-
-
-def _beside_features(config, graph, model) -> int:
-    """Bytes of parameters, what the optimiser keeps for them, triples and their index, at most."""
-
-    def parameters():
-        params = init_params(model, jax.random.key(0))
-        return params, OPTIMIZERS[config.optimizer](config.learning_rate).init(params)
-
-    tables = sum(4 * x.size for x in jax.tree.leaves(jax.eval_shape(parameters)))
-    # A triple itself, and in each of two queries an answer, what stands below it, a relation and a start.
-    return tables + len(graph.train) * (12 + 2 * 16) + graph.num_entities * (8 + 4 + graph.present.shape[1])
-
-
-def _gb(size) -> str:
-    return f'{size / 1e9:.3g} GB'
 
 
 def without_features(graph: KnowledgeGraph) -> dict:
@@ -134,7 +57,7 @@ class Fetcher:
         }
 
     def rows(self, entities: np.ndarray, room: int | None = None) -> dict[str, np.ndarray]:
-        """The features of entities, float32[room, F] by modality, zeros in what room is left over."""
+        """The features of entities, [room, F] by modality, zeros in what room is left over."""
         found = {}
         for m, (name, matrix) in enumerate(self._features.items(), start=1):
             block = np.empty((room or len(entities), matrix.shape[1]), np.float32)
@@ -143,15 +66,47 @@ class Fetcher:
             block[len(entities) :] = 0
             if name in self._instead:
                 block[: len(entities)][~self._present[entities, m]] = self._instead[name]
-            found[name] = block
+            found[name] = block.astype(self._precision, copy=False)
         return found
+
+    def part(self, entities: np.ndarray, room: int) -> dict:
+        """What a model of these entities alone is frozen with; the others of `room` have nothing."""
+        present = np.zeros((room, self._present.shape[1]), bool)
+        present[: len(entities)] = self._present[entities]
+        return {'features': jax.device_put(self.rows(entities, room)), 'present': jnp.asarray(present)}
 
     def fetch(self, named: Named) -> dict:
         """What a model is frozen with that reads the features of no other entities."""
         rows = np.asarray(named.rows)
         features = self.rows(rows[rows < len(self._present)], len(rows))
-        features = {name: jax.device_put(block.astype(self._precision, copy=False)) for name, block in features.items()}
-        return {'features': features, 'present': self._on_device, 'place': named.place}
+        return {
+            'features': jax.device_put(features),
+            'present': self._on_device,
+            'place': jax.device_put(named.place, jax.local_devices()[0]),
+        }
+
+
+class Host(NamedTuple):
+    """What of a training stays on the host.
+
+    Attributes:
+        steps_per_block: for how many steps things are fetched together.
+        fetcher: of features, or None where all of them are on the device.
+        table: whether the entity table stays, with what the optimiser keeps for it: as NumPy arrays in the state.
+        stream: of the train triples, or None where they are on the device.
+        num_negatives: of a batch, all together.
+    """
+
+    steps_per_block: int
+    num_negatives: int
+    fetcher: Fetcher | None = None
+    table: bool = False
+    stream: TripleStream | None = None
+
+
+def host_device() -> jax.Device:
+    """The CPU, where triples that stay on the host are drawn from."""
+    return jax.local_devices(backend='cpu')[0]
 
 
 def _mean(rows, has) -> np.ndarray:
@@ -161,6 +116,78 @@ def _mean(rows, has) -> np.ndarray:
         part = slice(start, start + _ENTITIES_PER_BLOCK)
         total += rows[part][has[part]].sum(axis=0, dtype=np.float64)
     return (total / max(has.sum(), 1)).astype(np.float32)
+
+
+def with_rows(state: TrainState, rows: np.ndarray, room: int) -> TrainState:
+    """A state on the device with the rows of these entities in place of a whole table on the host.
+
+    Args:
+        state: whose entity table, with what a RowSparse optimiser keeps for it, is NumPy arrays.
+        rows: ids, all different.
+        room: how many rows the table on the device shall have; zeros are added.
+    """
+
+    def take(whole):
+        part = np.zeros((room, *whole.shape[1:]), whole.dtype)
+        np.take(whole, rows, axis=0, out=part[: len(rows)], mode='clip')
+        return jax.device_put(part)
+
+    return _with_table(state, state, lambda whole, _: take(whole))
+
+
+def put_rows(state: TrainState, stepped: TrainState, rows: np.ndarray) -> TrainState:
+    """What the steps have made of `with_rows`, written back into the whole table, in place."""
+
+    def put(whole, part):
+        whole[rows] = np.asarray(part)[: len(rows)]
+        return whole
+
+    return _with_table(stepped, state, put, stepped)
+
+
+def _with_table(into, state, change, other=None) -> TrainState:
+    """A state with `change` of the leaves of the entity table, and of those of another one's."""
+    other = state if other is None else other
+    return into.replace(
+        params={**into.params, ENTITY: change(state.params[ENTITY], other.params[ENTITY])},
+        opt_state={
+            **into.opt_state,
+            ENTITY: jax.tree.map(change, state.opt_state[ENTITY], other.opt_state[ENTITY]),
+        },
+    )
+
+
+def on_host(state: TrainState) -> TrainState:
+    """A state, or its shapes, with the entity table and what a RowSparse optimiser keeps for it in arrays of NumPy."""
+
+    def take(whole, _):
+        return np.array(whole) if isinstance(whole, jax.Array) else np.empty(whole.shape, whole.dtype)
+
+    return _with_table(state, state, take)
+
+
+def variables_of(params: dict, fetcher: Fetcher, entities: np.ndarray, room: int) -> dict:
+    """What a model of these entities alone is applied to, where the whole table is on the host.
+
+    Args:
+        params: with the whole entity table, a NumPy array.
+        fetcher: of the features.
+        entities: ids int[<= room].
+        room: how many rows there shall be; zeros are added.
+    """
+    table = np.zeros((room, params[ENTITY].shape[1]), np.float32)
+    table[: len(entities)] = params[ENTITY][entities]
+    return {PARAMS: {**params, ENTITY: jnp.asarray(table)}, FROZEN: fetcher.part(entities, room)}
+
+
+def known_of(graph: KnowledgeGraph, triples: np.ndarray) -> KnownTriples:
+    """The index of those triples of all splits that answer a query which some triples ask, for their ranks alone."""
+    rows = np.concatenate([graph.train, graph.valid, graph.test])
+    asked = np.zeros(len(rows), bool)
+    for kept in (0, 2):
+        keys, wanted = (x[:, kept].astype(np.int64) * graph.num_relations + x[:, 1] for x in (rows, triples))
+        asked |= np.isin(keys, wanted)
+    return KnownTriples.build(rows[asked], num_entities=graph.num_entities, num_relations=graph.num_relations)
 
 
 def project_all(model: MultiModalEmbedding, params: dict, fetcher: Fetcher, present: Array) -> dict:
@@ -180,6 +207,6 @@ def project_all(model: MultiModalEmbedding, params: dict, fetcher: Fetcher, pres
 @partial(jax.jit, static_argnames='model')
 def _project(model, params: Mapping[str, Float[Array, '...']], features: Mapping[str, Float[Array, 'U F']]) -> dict:
     return {
-        name: project(rows.astype(model.precision), params[f'{name}_kernel'], params[f'{name}_bias'], model.precision)
+        name: project(rows, params[f'{name}_kernel'], params[f'{name}_bias'], model.precision)
         for name, rows in features.items()
     }

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -14,11 +15,13 @@ from mans_jax.config import Config, from_fields
 from mans_jax.data import load_graph
 from mans_jax.errors import InputError, NotServable
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.host_memory import Fetcher, features_stay, project_all, steps_per_block, without_features
-from mans_jax.models import MultiModalEmbedding, model_for
+from mans_jax.host_memory import Fetcher, Host, host_device, on_host, project_all, without_features
+from mans_jax.host_plan import steps_per_block, what_stays
+from mans_jax.models import MultiModalEmbedding, frozen_variables, model_for
 from mans_jax.samplers import NORMAL
 from mans_jax.scoring import SCORES
 from mans_jax.sharding import entity_rows, make_mesh, pad_rows, place, shardings
+from mans_jax.streaming import TripleStream
 from mans_jax.training_step import TrainingData, TrainState, check_sampler, init_state, training_data
 
 
@@ -32,9 +35,8 @@ class Run:
     data: TrainingData
     known: KnownTriples
     steps_per_epoch: int
-    # Of features that stay on the host, and for how many steps they are fetched together.
-    fetcher: Fetcher | None = None
-    steps_per_block: int = 0
+    # What of it stays on the host, where anything does.
+    host: Host | None = None
 
     @property
     def total_steps(self) -> int:
@@ -43,9 +45,9 @@ class Run:
 
     def frozen(self, params: dict) -> dict:
         """What the model with these parameters is frozen with, for all entities."""
-        if self.fetcher is None:
+        if self.host is None or self.host.fetcher is None:
             return self.data.frozen
-        return project_all(self.model, params, self.fetcher, self.data.frozen['present'])
+        return project_all(self.model, params, self.host.fetcher, self.data.frozen['present'])
 
 
 def prepare_run(config: Config) -> Run:
@@ -94,8 +96,11 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
         absent=config.absent,
         precision=config.precision,
     )
-    on_host = features_stay(config, graph, model)
-    data = training_data(config, graph, without_features(graph) if on_host else None)
+    stays = what_stays(config, graph, model)
+    with jax.default_device(host_device() if stays.triples else None):
+        data = training_data(config, graph, without_features(graph) if stays.features or stays.triples else None)
+    if stays.triples and not stays.features:
+        data = data.replace(frozen=frozen_variables(graph, config.absent, config.precision))
     if data.known.max_answers >= graph.num_entities:
         raise NotServable(
             f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
@@ -105,21 +110,39 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
         drawn = check_sampler(model, config, data)
     except ValueError as error:
         raise InputError(f'config.sampler is {config.sampler!r}: {error}') from None
+    with jax.default_device(host_device() if stays.triples else None):
+        known = KnownTriples.build(
+            np.concatenate([graph.train, graph.valid, graph.test]),
+            num_entities=graph.num_entities,
+            num_relations=graph.num_relations,
+        )
     return Run(
         config=config,
         graph=graph,
         model=model,
         data=data,
-        known=KnownTriples.build(
-            np.concatenate([graph.train, graph.valid, graph.test]),
-            num_entities=graph.num_entities,
-            num_relations=graph.num_relations,
-        ),
+        known=known,
         steps_per_epoch=len(graph.train) // config.batch_size,
-        fetcher=Fetcher(graph, config.absent, config.precision) if on_host else None,
-        steps_per_block=steps_per_block(config, graph, model, drawn.entity.size // (drawn.chunk or 1))
-        if on_host
-        else 0,
+        host=_host_of(config, graph, model, data, stays, drawn) if any(stays[:3]) else None,
+    )
+
+
+def _host_of(config, graph, model, data, stays, drawn) -> Host:
+    if stays.table or stays.triples:
+        try:
+            check_sampler(model, config, data, ahead=True)
+        except ValueError:
+            raise InputError(
+                f'config.sampler is {config.sampler!r}, which looks at the model before it has drawn, but {stays.why}: '
+                f'take another sampler, or {stays.cure}'
+            ) from None
+    num_negatives = drawn.entity.size // (drawn.chunk or 1)
+    return Host(
+        steps_per_block=steps_per_block(config, graph, model, stays, num_negatives),
+        num_negatives=num_negatives,
+        fetcher=Fetcher(graph, config.absent, config.precision) if stays.features else None,
+        table=stays.table,
+        stream=TripleStream(graph.train, config.batch_size) if stays.triples else None,
     )
 
 
@@ -144,6 +167,11 @@ def on_mesh(run: Run) -> Run:
 
 def first_state(run: Run) -> TrainState:
     """The state before the first step, on the device or on the mesh of the run; no device makes more than its part."""
+    if run.host and run.host.table:
+        with jax.default_device(host_device()):
+            state = on_host(init_state(run.model, run.config, run.data))
+        device = jax.local_devices()[0]
+        return jax.tree.map(lambda x: x if isinstance(x, np.ndarray) else jax.device_put(x, device), state)
     mesh = run.model.mesh
     if mesh is None:
         # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
@@ -158,6 +186,8 @@ def first_state(run: Run) -> TrainState:
 
 def state_like(run: Run) -> TrainState:
     """The shapes of a state of the run, and where its arrays go."""
+    if run.host and run.host.table:
+        return on_host(jax.eval_shape(lambda: init_state(run.model, run.config, run.data)))
     mesh = run.model.mesh
     if mesh is None:
         return jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
@@ -186,8 +216,8 @@ def load_run(workdir, mesh: str = '') -> tuple[Run, TrainState]:
             raise InputError(f'{workdir}: no checkpoint of this run is there; train it first')
         run = on_mesh(prepare_run(config))
         check_graph(run.graph, checkpoints.read_record(step)['graph'], workdir)
-        state = restore_tested(run, checkpoints)
         # It is trained no more: what its parameters make of features that stay on the host is made once.
+        state = jax.tree.map(jnp.asarray, restore_tested(run, checkpoints))
         return dataclasses.replace(run, data=run.data.replace(frozen=run.frozen(state.params))), state
 
 

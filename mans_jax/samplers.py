@@ -19,7 +19,7 @@ from mans_jax.data import generators
 from mans_jax.data import negatives as negatives_file
 from mans_jax.errors import InputError, NotServable, check_name
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.sampling import Sampler, structure
+from mans_jax.sampling import Corruption, Sampler, structure
 from mans_jax.sampling.mans import COUNT
 from mans_jax.sampling.sides import BERNOULLI
 
@@ -31,7 +31,7 @@ class Inputs:
     """What a sampler may be made from, besides its options.
 
     Attributes:
-        known: the train triples, which negatives are filtered by.
+        known: the train triples, which negatives are filtered by; None for `around_drawn`, which draws nothing.
         present: bool[E, M], which entity has which modality, or None where that is to count for nothing.
         replace: bool[M], the modalities that a virtual negative takes from the intruder.
         num_negatives: K of a sampler whose text names none.
@@ -39,7 +39,7 @@ class Inputs:
         relation_width: W, the width of a relation's vector.
     """
 
-    known: KnownTriples
+    known: KnownTriples | None
     present: Bool[Array, 'E M'] | None
     replace: Bool[Array, 'M']
     num_negatives: int
@@ -282,6 +282,30 @@ def make_sampler(text: SamplerText, inputs: Inputs, tables: PyTree) -> Sampler:
     own, of_inner = tables
     inner = [make_sampler(part, inputs, its) for part, its in zip(text.inner, of_inner, strict=True)]
     return FAMILIES[text.name].make(inputs, inner, own, **text.all_options())
+
+
+_JUDGES = ('mans_a',)
+"""Those that draw nothing, but judge by the model what becomes of what another one has drawn."""
+
+
+def what_draws(text: SamplerText, tables: PyTree) -> tuple[SamplerText, PyTree]:
+    """The part of a sampler that draws, inside whatever judges by the model, with its tables."""
+    while text.name in _JUDGES:
+        text, tables = text.inner[0], tables[1][0]
+    return text, tables
+
+
+def around_drawn(text: SamplerText, inputs: Inputs, corruption: Corruption) -> Sampler:
+    """The sampler of a text whose drawing part has drawn already.
+
+    Args:
+        text: from `parse`.
+        inputs: what it is made from.
+        corruption: what `what_draws` drew with the keys of this step; the states of both are those of that part.
+    """
+    if text.name not in _JUDGES:
+        return Sampler(lambda key: (), lambda state, key, positives, view: (corruption, state))
+    return FAMILIES[text.name].make(inputs, [around_drawn(text.inner[0], inputs, corruption)], (), **text.all_options())
 
 
 def modalities_to_replace(num_modalities: int) -> Bool[Array, 'M']:

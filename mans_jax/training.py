@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -20,11 +21,13 @@ from mans_jax.block_loop import make_block_loop
 from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, check_resumable
 from mans_jax.errors import Diverged, InputError
+from mans_jax.host_memory import known_of, variables_of
 from mans_jax.processes import agree, check_same, is_first
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
 from mans_jax.runs import Run, check_graph, first_state, on_mesh, prepare_run, restore_tested, with_seed
 from mans_jax.seeds import SeedsProgram, seeds_programs
 from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
+from mans_jax.tasks.link_prediction_by_blocks import predict_links_by_blocks
 from mans_jax.tasks.link_prediction_on_mesh import predict_links_on_mesh
 from mans_jax.training_step import TrainState, make_training_loop
 
@@ -132,10 +135,10 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | N
         raise InputError(
             f'config.mesh is {run.config.mesh!r}, but seeds that train together do so on one device: leave it empty'
         )
-    if run.fetcher is not None and len(workdirs) > 1:
+    if run.host and len(workdirs) > 1:
         raise InputError(
-            f'config.device_memory_gb is {run.config.device_memory_gb}, but seeds that train together need all '
-            f'features on the device: set it to 0, or train one seed at a time'
+            f'config.device_memory_gb is {run.config.device_memory_gb} and stream_triples {run.config.stream_triples}, '
+            f'but seeds that train together need all on the device: train one at a time, or set them to 0 and False'
         )
     with contextlib.ExitStack() as stack:
         members = []
@@ -158,10 +161,10 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | N
 
 def programs_of(run: Run) -> Callable:
     """The programs that train seeds of a run, see `seeds_programs`."""
-    if run.fetcher is None:
+    if run.host is None:
         loop = make_training_loop(run.model, run.config, run.steps_per_epoch)
     else:
-        loop = make_block_loop(run.model, run.config, run.steps_per_epoch, run.fetcher, run.steps_per_block)
+        loop = make_block_loop(run.model, run.config, run.steps_per_epoch, run.host)
     return seeds_programs(loop, run.data)
 
 
@@ -333,6 +336,9 @@ def _save(members, program, states, step, due) -> None:
         metric, record = member.mrr, dataclasses.asdict(member.progress)
         state, num_entities = program.state_of(states, i), member.run.graph.num_entities
         member.checkpoints.save(step, state, record, metric=metric, num_entities=num_entities)
+        if member.run.host and member.run.host.table:
+            # The next steps write into the very arrays that are being saved.
+            member.checkpoints.wait()
 
 
 def evaluate(run: Run, state: TrainState, split: str) -> dict:
@@ -342,15 +348,18 @@ def evaluate(run: Run, state: TrainState, split: str) -> dict:
 
 def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
     """Where the triples of a split stand among all entities, filtered."""
-    return (predict_links_on_mesh if run.model.mesh else predict_links)(
-        run.model,
-        state.params,
-        run.frozen(state.params),
-        run.graph,
-        run.graph.split(split),
-        run.known,
-        progress=lambda blocks: _bar(blocks, desc=f'ranking {split}', unit='block', leave=False),
-    )
+    graph, triples, known = run.graph, run.graph.split(split), run.known
+    if run.host and run.host.stream:
+        known = known_of(graph, triples)
+
+    def progress(blocks):
+        return _bar(blocks, desc=f'ranking {split}', unit='block', leave=False)
+
+    if run.host and run.host.table:
+        part = partial(variables_of, state.params, run.host.fetcher)
+        return predict_links_by_blocks(run.model, part, graph, triples, known, progress)
+    predict = predict_links_on_mesh if run.model.mesh else predict_links
+    return predict(run.model, state.params, run.frozen(state.params), graph, triples, known, progress)
 
 
 def _bar(items, **options):

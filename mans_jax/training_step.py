@@ -18,7 +18,7 @@ from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, fetched, frozen
 from mans_jax.objectives import OBJECTIVES
 from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, take_rows
 from mans_jax.optim_on_mesh import apply_row_updates_on_mesh, update_on_mesh
-from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
+from mans_jax.samplers import Inputs, around_drawn, build_tables, make_sampler, modalities_to_replace, what_draws
 from mans_jax.sampling import Corruption, Sampler, View
 from mans_jax.scoring import SCORES
 from mans_jax.sharding import entity_rows, repeat, settle, split_batch
@@ -57,7 +57,7 @@ class TrainingData:
 
 
 def training_data(config: Config, graph: KnowledgeGraph, frozen: dict | None = None) -> TrainingData:
-    """What the training of a config reads of a graph, on the device.
+    """What the training of a config reads of a graph, on the device; of streamed triples, a first batch in their place.
 
     Args:
         config: the recipe.
@@ -70,7 +70,9 @@ def training_data(config: Config, graph: KnowledgeGraph, frozen: dict | None = N
     """
     sizes = {'num_entities': graph.num_entities, 'num_relations': graph.num_relations}
     return TrainingData(
-        triples=Triple.from_rows(jnp.asarray(graph.train)),
+        triples=Triple.from_rows(
+            jnp.asarray(graph.train[: config.batch_size] if config.stream_triples else graph.train)
+        ),
         known=KnownTriples.build(graph.train, **sizes),
         frozen=frozen_variables(graph, config.absent, config.precision) if frozen is None else frozen,
         tables=build_tables(config.sampler_text(), graph),
@@ -84,8 +86,20 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
     Raises:
         ValueError: an option of it has a value that makes no sense.
     """
-    present = entity_rows(data.frozen, data.known.num_entities)['present']
-    inputs = Inputs(
+    return make_sampler(config.sampler_text(), _inputs(config, data), data.tables)
+
+
+def drawer_of(config: Config, data: TrainingData) -> Sampler:
+    """The part of that sampler that draws; what judges by the model around it is left to the step."""
+    text, tables = what_draws(config.sampler_text(), data.tables)
+    return make_sampler(text, _inputs(config, data), tables)
+
+
+def _inputs(config, data) -> Inputs:
+    present = data.frozen['present']
+    if data.known is not None:
+        present = entity_rows(data.frozen, data.known.num_entities)['present']
+    return Inputs(
         known=data.known,
         present=None if config.exchange_absent else present,
         replace=modalities_to_replace(present.shape[1]),
@@ -93,11 +107,16 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
         dim=config.dim,
         relation_width=SCORES[config.score].relation_width(config.dim),
     )
-    return make_sampler(config.sampler_text(), inputs, data.tables)
 
 
-def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData) -> Corruption:
+def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData, *, ahead: bool = False) -> Corruption:
     """Lets the sampler draw for a batch, in shapes alone: nothing is compiled.
+
+    Args:
+        model: the model.
+        config: the recipe.
+        data: what it trains on.
+        ahead: whether the part that draws must do so without the model.
 
     Returns:
         The shapes of what it draws.
@@ -105,12 +124,13 @@ def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData
     Raises:
         ValueError: an option of it has a value that makes no sense, or it cannot serve this model and batch.
     """
-    sampler = sampler_of(config, data)
+    sampler = drawer_of(config, data) if ahead else sampler_of(config, data)
 
     def draw(key):
         params_key, state_key, sample_key = jax.random.split(key, 3)
         positives = jax.tree.map(lambda ids: ids[: config.batch_size], data.triples)
         view = view_of(model, init_params(model, params_key), data.frozen, jnp.float32(0))
+        view = View(progress=view.progress) if ahead else view
         return sampler.sample(sampler.init(state_key), sample_key, positives, view)
 
     return jax.eval_shape(draw, jax.random.key(0))[0]
@@ -151,6 +171,19 @@ def view_of(model: MultiModalEmbedding, params: dict, frozen: dict, progress: Fl
     )
 
 
+class Drawn(NamedTuple):
+    """What S steps take that was drawn before.
+
+    Attributes:
+        positives: Triple of int32[S, B].
+        corruption: [S, B, K], from `drawer_of`; `data` then needs no triples, neither to draw nor to filter by. None
+            where the steps draw their negatives themselves.
+    """
+
+    positives: Triple
+    corruption: Corruption | None = None
+
+
 class TrainingLoop(NamedTuple):
     """The jitted functions of a training run, each compiled once.
 
@@ -160,7 +193,7 @@ class TrainingLoop(NamedTuple):
         next_norms: (state, data) -> (gradient norm, update norm) of the step that comes next, which is not taken.
             Within the loop they would cost every step one more pass over all parameters.
 
-    Both also take `drawn`, the positives of the steps to come as a Triple of int32[S, B], where they were drawn before.
+    Both also take `Drawn`, where the batches of the steps to come were drawn before.
     """
 
     train_steps: Callable
@@ -180,17 +213,29 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     is_row_sparse = isinstance(optimizer, RowSparse)
     update, apply = _rules_of(optimizer, mesh, model.num_entities)
 
-    def batches(state: TrainState, data: TrainingData, drawn: Triple | None) -> Callable:
-        """(step, how many steps of this call were before it, key) -> its positives."""
-        if drawn is not None:
-            return lambda step, place, key: jax.tree.map(lambda ids: ids[place], drawn)
-        order = shuffled(data, state.step // steps_per_epoch)
-        return lambda step, place, key: draw_batch(config, data.triples, order, step % steps_per_epoch, key)
+    def draws_of(state: TrainState, data: TrainingData, drawn: Drawn | None) -> Callable:
+        """(step, how many steps of this call were before it, key of the batch) -> its positives and the sampler."""
+        if drawn is None:
+            order, sampler = shuffled(data, state.step // steps_per_epoch), sampler_of(config, data)
+            return lambda step, place, key: (
+                draw_batch(config, data.triples, order, step % steps_per_epoch, key),
+                sampler,
+            )
+        if drawn.corruption is None:
+            sampler = sampler_of(config, data)
+            return lambda step, place, key: (jax.tree.map(lambda ids: ids[place], drawn.positives), sampler)
 
-    def differentiate(state: TrainState, data: TrainingData, sampler: Sampler, batch_of, place, last) -> _Found:
+        def draws(step, place, key):
+            positives, corruption = jax.tree.map(lambda x: x[place], tuple(drawn))
+            return positives, around_drawn(config.sampler_text(), _inputs(config, data), corruption)
+
+        return draws
+
+    def differentiate(state: TrainState, data: TrainingData, draws: Callable, place, last) -> _Found:
         """One step's gradients, and what else it found out."""
         batch_key, sample_key = step_keys(data, state.step)
-        positives = split_batch(batch_of(state.step, place, batch_key), mesh)
+        positives, sampler = draws(state.step, place, batch_key)
+        positives = split_batch(positives, mesh)
 
         seen_by, params, rows = _Seen(model, data.frozen), state.params, ()
 
@@ -202,11 +247,8 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
                 return objective(model, seen_by.variables(params), data.known, positives)
 
         else:
-            # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below
-            # 0.3.
-            progress = state.step / jax.lax.optimization_barrier(jnp.float32(total_steps))
             now = seen_by.variables(state.params)
-            view = view_of(model, now[PARAMS], now[FROZEN], progress)
+            view = view_of(model, now[PARAMS], now[FROZEN], progress_of(state.step, total_steps))
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
             loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
             if is_row_sparse:
@@ -223,9 +265,9 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         sums = {'loss': loss, 'virtual_share': jnp.mean(virtual_share)}
         return _Found(gradients, rows, sampler_state, sums, last)
 
-    def train_step(place, carried, data, sampler, batch_of):
+    def train_step(place, carried, data, draws):
         state, last = carried
-        found = differentiate(state, data, sampler, batch_of, place, last)
+        found = differentiate(state, data, draws, place, last)
         is_first = state.step % steps_per_epoch == 0
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found.sums)
         updates, opt_state = update(found.gradients, state.opt_state, state.params, *found.rows)
@@ -242,15 +284,14 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         return jnp.zeros(model.num_entities if is_row_sparse else 0, jnp.int32)
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def train_steps(state: TrainState, data: TrainingData, num_steps, drawn: Triple | None = None) -> TrainState:
-        fixed = {'data': data, 'sampler': sampler_of(config, data), 'batch_of': batches(state, data, drawn)}
+    def train_steps(state: TrainState, data: TrainingData, num_steps, drawn: Drawn | None = None) -> TrainState:
+        step = functools.partial(train_step, data=data, draws=draws_of(state, data, drawn))
         # A loop with a traced bound, unlike a scan, is one program for a whole epoch and for a part of one.
-        return jax.lax.fori_loop(0, num_steps, functools.partial(train_step, **fixed), (state, unseen()))[0]
+        return jax.lax.fori_loop(0, num_steps, step, (state, unseen()))[0]
 
     @jax.jit
-    def next_norms(state: TrainState, data: TrainingData, drawn: Triple | None = None):
-        batch_of = batches(state, data, drawn)
-        found = differentiate(state, data, sampler_of(config, data), batch_of, 0, unseen())
+    def next_norms(state: TrainState, data: TrainingData, drawn: Drawn | None = None):
+        found = differentiate(state, data, draws_of(state, data, drawn), 0, unseen())
         updates, _ = update(found.gradients, state.opt_state, state.params, *found.rows)
         return optax.tree.norm(found.gradients), optax.tree.norm(updates)
 
@@ -306,6 +347,12 @@ def _rules_of(optimizer, mesh, num_entities) -> tuple[Callable, Callable]:
     if mesh is None:
         return optimizer.update, apply_row_updates
     return update_on_mesh(optimizer, mesh, num_entities), apply_row_updates_on_mesh(mesh, num_entities)
+
+
+def progress_of(step: Int[Array, ''], total_steps: int) -> Float[Array, '']:
+    """The share of the training that is done."""
+    # A division by a constant is compiled to a product with its rounded inverse: step 30 of 100 would be below 0.3.
+    return step / jax.lax.optimization_barrier(jnp.float32(total_steps))
 
 
 def shuffled(data: TrainingData, epoch: Int[Array, '']) -> Int[Array, 'N']:

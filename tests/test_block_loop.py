@@ -1,4 +1,4 @@
-"""Steps with features on the host are those with all of them on the device, however they are spread over calls."""
+"""Steps with features or the table on the host are those with all on the device, in whatever calls they are made."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 
 from mans_jax.block_loop import make_block_loop
 from mans_jax.data import load_graph
-from mans_jax.host_memory import Fetcher, without_features
+from mans_jax.host_memory import Fetcher, Host, on_host, without_features
 from mans_jax.models import model_for
 from mans_jax.scoring import SCORES
 from mans_jax.training_step import init_state, make_training_loop, training_data
@@ -33,19 +33,20 @@ def folder(tmp_path_factory):
     return folder
 
 
-def loops(folder, steps_per_block, **overrides):
-    """(loop, data, state) with features on the device, and with features on the host."""
+def loops(folder, steps_per_block, table=False, **overrides):
+    """(loop, data, state) with all on the device, and with features, or also the table, on the host."""
     features = {name: str(folder / f'{name}.npy') for name in ('visual', 'text')}
     config = short_recipe(folder, features=features, **overrides)
     graph, _ = load_graph(config.data, config.features)
     sizes = {name: getattr(config, name) for name in ('dim', 'normalize', 'absent', 'precision')}
     model = model_for(graph, SCORES[config.score], **sizes)
-    fetcher = Fetcher(graph, config.absent, config.precision)
-    data = training_data(config, graph)
-    on_host = training_data(config, graph, without_features(graph))
+    data, part = training_data(config, graph), training_data(config, graph, without_features(graph))
+    number = config.batch_size * config.num_negatives
+    host = Host(steps_per_block, number, Fetcher(graph, config.absent, config.precision), table=table)
+    state = init_state(model, config, part)
     return (
         (make_training_loop(model, config, STEPS), data, init_state(model, config, data)),
-        (make_block_loop(model, config, STEPS, fetcher, steps_per_block), on_host, init_state(model, config, on_host)),
+        (make_block_loop(model, config, STEPS, host), part, on_host(state) if table else state),
     )
 
 
@@ -61,18 +62,27 @@ def assert_close(one, other):
         np.testing.assert_allclose(leaf, found, rtol=1e-5, atol=1e-6, err_msg=jax.tree_util.keystr(path))
 
 
+MANS_A = {'strategy': 'mans_a', 'marks': 'per_sample'}
+MANS_T = {'strategy': 'mans_t', 'optimizer': 'lazy_adam', 'with_replacement': True, 'absent': 'mean'}
+DHNS = {'sampler': 'dhns(shared_pool(pool=4), steps=5)', 'optimizer': 'sparse_adagrad', 'absent': 'learned'}
+CHUNKS = {'sampler': 'chunk_pool(num_negatives=3, chunk=4)', 'optimizer': 'sgd', 'precision': 'bfloat16'}
+
+
 @pytest.mark.parametrize(
-    'recipe',
+    ('table', 'recipe'),
     [
-        {'strategy': 'mans_a', 'marks': 'per_sample'},
-        {'strategy': 'mans_t', 'optimizer': 'lazy_adam', 'with_replacement': True, 'absent': 'mean'},
-        {'sampler': 'dhns(shared_pool(pool=4), steps=5)', 'optimizer': 'sparse_adagrad', 'absent': 'learned'},
-        {'sampler': 'chunk_pool(num_negatives=3, chunk=4)', 'optimizer': 'sgd', 'precision': 'bfloat16'},
+        (False, MANS_A),
+        (False, MANS_T),
+        (False, DHNS),
+        (False, CHUNKS),
+        (True, {**MANS_A, 'optimizer': 'lazy_adam'}),
+        (True, {**MANS_T, 'sampler': 'mixture(uniform, in_batch)', 'optimizer': 'rowwise_adagrad'}),
+        (True, {**CHUNKS, 'optimizer': 'sparse_sgd'}),
     ],
-    ids=['mans_a', 'lazy_adam', 'dhns', 'chunk_pool'],
+    ids=['mans_a', 'lazy_adam', 'dhns', 'chunk_pool', 'table_lazy_adam', 'table_rowwise_adagrad', 'table_chunk_pool'],
 )
-def test_steps_are_those_with_all_features_on_the_device(folder, recipe):
-    of_device, of_host = loops(folder, 5, **recipe)
+def test_steps_are_those_with_all_on_the_device(folder, table, recipe):
+    of_device, of_host = loops(folder, 5, table, **recipe)
     expected = run(*of_device, [STEPS, 3])
     # Blocks of 5 steps, whole and cut off, across an epoch's end, and a call without steps.
     found = run(*of_host, [7, 0, STEPS - 7, 3])

@@ -234,6 +234,7 @@ CHANGED = {
     'learning_rate': 0.5,
     'batch_size': 180,
     'with_replacement': True,
+    'stream_triples': True,
     'seed': 1,
     'ties': 'optimistic',
 }

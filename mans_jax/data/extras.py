@@ -63,6 +63,15 @@ def import_for_comparison(name: str) -> ModuleType:
         raise InputError(f"{library} is needed for this: pip install '.[compare]'") from None
 
 
+def import_for_streaming(name: str) -> ModuleType:
+    """Imports a library that reads triples ahead while training.
+
+    Raises:
+        InputError: it, or a library that it needs, is not installed.
+    """
+    return _import_of_extra(name, 'streaming')
+
+
 def import_for_export(name: str) -> ModuleType:
     """Imports a library, or the module of one, that an export is written with.
 
