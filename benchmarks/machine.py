@@ -2,6 +2,7 @@
 
 import platform
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,10 +46,49 @@ def stream_rate():
     return 10 * 2 * x.nbytes / seconds
 
 
-def describe():
-    """One line: device, libraries and the two rates."""
-    device = jax.devices()[0]
+class Rates(NamedTuple):
+    """What the machine does at most.
+
+    Attributes:
+        matmul: FLOP/s.
+        stream: bytes/s.
+    """
+
+    matmul: float
+    stream: float
+
+    @classmethod
+    def measure(cls):
+        """Both, now."""
+        return cls(matmul_rate(), stream_rate())
+
+    def least(self, operations, bytes_moved):
+        """The seconds that operations and bytes take at these rates."""
+        return operations / self.matmul, bytes_moved / self.stream
+
+
+def describe(rates=None):
+    """One line: device, libraries and the two rates, measured where they are not given."""
+    device, rates = jax.devices()[0], rates or Rates.measure()
     return (
         f'{jax.device_count()} x {device.device_kind}, {platform.machine()}, Python {platform.python_version()}, '
-        f'jax {jax.__version__}: matmul {matmul_rate() / 1e9:.0f} GFLOP/s, stream {stream_rate() / 1e9:.1f} GB/s'
+        f'jax {jax.__version__}: matmul {rates.matmul / 1e9:.0f} GFLOP/s, stream {rates.stream / 1e9:.1f} GB/s'
+    )
+
+
+def counted(compiled):
+    """The operations and the bytes, read and written, that the compiler counts in a program; in a loop, of one round.
+
+    Bytes are counted at every fused operation, also where a cache holds them.
+    """
+    costs = compiled.cost_analysis()
+    return costs.get('flops', float('nan')), costs.get('bytes accessed', float('nan'))
+
+
+def described(costs, rates):
+    """What `counted` has counted, and the milliseconds of it at the machine's rates."""
+    (operations, bytes_moved), least = costs, rates.least(*costs)
+    return (
+        f'{operations / 1e6:.0f} million operations ({1000 * least[0]:.2f} ms at the matmul rate), '
+        f'{bytes_moved / 1e6:.0f} MB as the compiler counts them ({1000 * least[1]:.2f} ms at the stream rate)'
     )
