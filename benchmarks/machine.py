@@ -26,14 +26,20 @@ def timed(function, *arguments, repeats=7):
 
 
 def matmul_rate():
-    """float32 multiply-adds of a large matrix product, in FLOP/s (2 per multiply-add): the best of some."""
-    a = jax.random.normal(jax.random.key(0), (2048, 2048))
-    return 2 * 2048**3 / min(timed(jax.jit(jnp.dot), a, a))
+    """float32 multiply-adds of large matrix products, in FLOP/s (2 per multiply-add): the best of some."""
+    size, number = (2048, 1) if _is_cpu() else (8192, 8)
+    a = jax.random.normal(jax.random.key(0), (size, size)) / size**0.5
+
+    @jax.jit
+    def multiply(a):
+        return jax.lax.fori_loop(0, number, lambda _, product: product @ a, a)
+
+    return number * 2 * size**3 / min(timed(multiply, a))
 
 
 def stream_rate():
-    """Bytes read and written by a pass over 128 MB in place, in bytes/s: the best of some."""
-    x = jnp.zeros(32 * 2**20)
+    """Bytes read and written by a pass over 128 MB in place, 2 GB off the CPU, in bytes/s: the best of some."""
+    x = jnp.zeros(2**25 if _is_cpu() else 2**29)
     scale = jax.jit(lambda x: jax.lax.fori_loop(0, 10, lambda _, x: x * 0.5 + 1.0, x), donate_argnums=0)
     x = jax.block_until_ready(scale(x))
     times = []
@@ -42,6 +48,10 @@ def stream_rate():
         x = jax.block_until_ready(scale(x))
         times.append(time.perf_counter() - start)
     return 10 * 2 * x.nbytes / min(times)
+
+
+def _is_cpu():
+    return jax.default_backend() == 'cpu'
 
 
 class Rates(NamedTuple):

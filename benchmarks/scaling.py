@@ -15,6 +15,7 @@ memory. A row that would need more than `--memory` is left out.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import resource
@@ -172,23 +173,10 @@ def of_draws(graph, config, turns):
 
 def of_rankings(graph, config, turns):
     """Times and costs of ranking some triples on both sides."""
-    from mans_jax.graph import KnownTriples
-    from mans_jax.models import frozen_variables, init_params, model_for
-    from mans_jax.ranking import pack
-    from mans_jax.scoring import SCORES
-    from mans_jax.tasks.link_prediction import predict_links
+    from timed_ranking import Ranking
 
-    model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize)
-    params, frozen = init_params(model, jax.random.key(0)), frozen_variables(graph)
-    known = KnownTriples.build(graph.train, num_entities=graph.num_entities, num_relations=graph.num_relations)
-    ranked = graph.train[:RANKED]
-    times = _times(lambda: predict_links(model, params, frozen, graph, ranked, known), turns)
-    blocks, _ = pack(ranked)
-    # A difference, its absolute value and a sum for each coordinate; each block reads the table, writes scores, and
-    # reads those of its query for each target, twice.
-    operations = 3 * blocks.queries.kept.size * graph.num_entities * config.dim
-    columns = len(blocks.target) * config.dim + blocks.queries.kept.size + 2 * blocks.target.size
-    return times, (operations, 4 * graph.num_entities * columns)
+    ranking = Ranking(dataclasses.replace(graph, test=graph.train[:RANKED]), config)
+    return [ranking.run() for _ in range(turns)], ranking.counted()
 
 
 def _times(function, turns):

@@ -12,12 +12,14 @@ class Training:
     """A training that goes on for some steps whenever it is asked to.
 
     Attributes:
+        config: the validated recipe.
         compiled: the program of so many steps.
     """
 
     def __init__(self, graph, config, steps):
         """Compiles it and lets it begin with so many steps, as many as each `run` takes."""
-        run = on_mesh(make_run(config.validate(), graph))
+        self.config = config.validate()
+        run = on_mesh(make_run(self.config, graph))
         self.steps, self._data, self._state = steps, run.data, first_state(run)
         # Never to the end of an epoch, so that every run does the same work.
         loop = make_training_loop(run.model, run.config, steps_per_epoch=10**6)
