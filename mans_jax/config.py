@@ -10,8 +10,8 @@ import ml_collections
 
 from mans_jax.data.ratios import check_ratios
 from mans_jax.errors import InputError, check_name
-from mans_jax.losses import LOSSES
-from mans_jax.models import ABSENT, LEFT_OUT
+from mans_jax.losses import LOSSES, WITH_MARGIN
+from mans_jax.models import ABSENT, FLOAT32, LEFT_OUT, PRECISIONS
 from mans_jax.objectives import OBJECTIVES, SCORES_FOR
 from mans_jax.optim import OPTIMIZERS, ROW_SPARSE
 from mans_jax.ranking import TIES
@@ -49,6 +49,8 @@ class Config:
     # What stands for a modality that an entity lacks: 'left_out' scores it by its others alone, on the same scale;
     # 'learned' puts a learned vector in place, 'mean' the mean of the features.
     absent: str = LEFT_OUT
+    # 'bfloat16' keeps features so and multiplies matrices so; tables, sums and the optimiser stay float32.
+    precision: str = FLOAT32
 
     # Negatives: the text of a sampler (see samplers.py), and K of those whose text names none.
     sampler: str = 'bernoulli'
@@ -80,6 +82,9 @@ class Config:
     # The devices that share the work, as 'data=2,entity=4': batches are cut along the first axis, entity tables and
     # features along the second. Empty: one device.
     mesh: str = ''
+    # What training may fill of the device's memory, in GB of 10^9 bytes (0: all of it). Features that do not fit beside
+    # the entity table and the triples stay on the host, and the rows that the next steps name are fetched.
+    device_memory_gb: float = 0.0
 
     # Evaluation on valid every so many epochs (0: never, and the last state is tested). Training stops after
     # `patience` evaluations without a better MRR (0: never).
@@ -120,12 +125,17 @@ class Config:
             raise InputError(f'config.dim is {self.dim}, but {self.score} needs an even one: real and imaginary parts')
         if self.loss in OBJECTIVES:
             self._check_objective()
+        elif self.loss not in WITH_MARGIN and parse(self.sampler).holds('own_margin'):
+            raise InputError(
+                f'config.sampler is {self.sampler!r}, but loss {self.loss} has no margin of which own_margin could '
+                f'take a share: leave it out, or take one of {", ".join(WITH_MARGIN)}'
+            )
         check_ratios(self.split_ratios, 'config.split_ratios')
         check_batch(self.mesh, self.batch_size)
-        if self.mesh and self.optimizer in ROW_SPARSE:
+        if self.mesh and self.device_memory_gb:
             raise InputError(
-                f'config.optimizer is {self.optimizer!r}, which touches rows on one device alone, but config.mesh is '
-                f'{self.mesh!r}: take one of {_DENSE}, or leave the mesh empty'
+                f'config.device_memory_gb is {self.device_memory_gb}, but config.mesh is {self.mesh!r}, where every '
+                f'device has its share of the features: set device_memory_gb to 0, or leave the mesh empty'
             )
         if self.protocol == REFERENCE:
             return dataclasses.replace(
@@ -167,6 +177,7 @@ _CHOICES = {
     'protocol': (HONEST, REFERENCE),
     'score': SCORES,
     'absent': ABSENT,
+    'precision': PRECISIONS,
     'strategy': STRATEGIES,
     'marks': (COUNT, PER_SAMPLE),
     'loss': {**LOSSES, **OBJECTIVES},
@@ -181,6 +192,7 @@ _LOWEST = {
     'temperature': 0,
     'non_fact_weight': 0,
     'batch_size': 1,
+    'device_memory_gb': 0,
     'num_epochs': 1,
     'seed': 0,
     'evaluate_every': 0,
@@ -189,7 +201,15 @@ _LOWEST = {
     'keep_checkpoints': 1,
 }
 
-_FREE_ON_RESUME = ('num_epochs', 'evaluate_every', 'patience', 'checkpoint_every', 'keep_checkpoints', 'mesh')
+_FREE_ON_RESUME = (
+    'num_epochs',
+    'evaluate_every',
+    'patience',
+    'checkpoint_every',
+    'keep_checkpoints',
+    'mesh',
+    'device_memory_gb',
+)
 """What a resumed run may change: it changes neither shapes nor data nor what a step does.
 
 `num_epochs` belongs here although mans_t reads it as progress: to train on is what a resume is for.

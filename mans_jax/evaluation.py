@@ -53,7 +53,9 @@ class Trial:
 
     def variables(self, params: dict | None = None) -> dict:
         """Parameters, the trained ones by default, and features."""
-        return {PARAMS: self.params if params is None else params, FROZEN: self.run.data.frozen}
+        if params is None:
+            return {PARAMS: self.params, FROZEN: self.run.data.frozen}
+        return {PARAMS: params, FROZEN: self.run.frozen(params)}
 
     @functools.cached_property
     def tallies(self) -> dict[str, Tally]:

@@ -14,6 +14,7 @@ from mans_jax.config import Config, from_fields
 from mans_jax.data import load_graph
 from mans_jax.errors import InputError, NotServable
 from mans_jax.graph import KnowledgeGraph, KnownTriples
+from mans_jax.host_memory import Fetcher, features_stay, project_all, steps_per_block, without_features
 from mans_jax.models import MultiModalEmbedding, model_for
 from mans_jax.samplers import NORMAL
 from mans_jax.scoring import SCORES
@@ -31,11 +32,20 @@ class Run:
     data: TrainingData
     known: KnownTriples
     steps_per_epoch: int
+    # Of features that stay on the host, and for how many steps they are fetched together.
+    fetcher: Fetcher | None = None
+    steps_per_block: int = 0
 
     @property
     def total_steps(self) -> int:
         """Steps from the first to the last."""
         return self.steps_per_epoch * self.config.num_epochs
+
+    def frozen(self, params: dict) -> dict:
+        """What the model with these parameters is frozen with, for all entities."""
+        if self.fetcher is None:
+            return self.data.frozen
+        return project_all(self.model, params, self.fetcher, self.data.frozen['present'])
 
 
 def prepare_run(config: Config) -> Run:
@@ -44,7 +54,13 @@ def prepare_run(config: Config) -> Run:
     Raises:
         InputError: the files cannot be used, or the config does not fit them.
     """
-    graph, report = load_graph(config.data, config.features, splits=config.splits, ratios=config.split_ratios)
+    graph, report = load_graph(
+        config.data,
+        config.features,
+        splits=config.splits,
+        ratios=config.split_ratios,
+        mapped=bool(config.device_memory_gb),
+    )
     modalities = ', '.join(graph.modalities)
     logging.info('%s: %d entities seen through %s', graph.name, graph.num_entities, modalities)
     if report.line():
@@ -57,7 +73,8 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
 
     Raises:
         NotServable: the graph cannot serve the config.
-        InputError: an option of the config's sampler makes no sense.
+        InputError: an option of the config's sampler makes no sense, or features stay on the host and it or the loss
+            cannot go without them.
     """
     if config.batch_size > len(graph.train):
         raise NotServable(
@@ -69,15 +86,23 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
             f'config.{field} is {getattr(config, field)!r}, but {config.data} is read without any modality beside '
             f'structure: add one with --config.features.NAME=FILE, or set config.strategy to normal'
         )
-    data = training_data(config, graph)
+    model = model_for(
+        graph,
+        SCORES[config.score],
+        dim=config.dim,
+        normalize=config.normalize,
+        absent=config.absent,
+        precision=config.precision,
+    )
+    on_host = features_stay(config, graph, model)
+    data = training_data(config, graph, without_features(graph) if on_host else None)
     if data.known.max_answers >= graph.num_entities:
         raise NotServable(
             f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
             f'that no negative can be drawn; leave that relation out'
         )
-    model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize, absent=config.absent)
     try:
-        check_sampler(model, config, data)
+        drawn = check_sampler(model, config, data)
     except ValueError as error:
         raise InputError(f'config.sampler is {config.sampler!r}: {error}') from None
     return Run(
@@ -91,6 +116,10 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
             num_relations=graph.num_relations,
         ),
         steps_per_epoch=len(graph.train) // config.batch_size,
+        fetcher=Fetcher(graph, config.absent, config.precision) if on_host else None,
+        steps_per_block=steps_per_block(config, graph, model, drawn.entity.size // (drawn.chunk or 1))
+        if on_host
+        else 0,
     )
 
 
@@ -155,7 +184,9 @@ def load_run(workdir) -> tuple[Run, TrainState]:
             raise InputError(f'{workdir}: no checkpoint of this run is there; train it first')
         run = prepare_run(config)
         check_graph(run.graph, checkpoints.read_record(step)['graph'], workdir)
-        return run, restore_tested(run, checkpoints)
+        state = restore_tested(run, checkpoints)
+        # It is trained no more: what its parameters make of features that stay on the host is made once.
+        return dataclasses.replace(run, data=run.data.replace(frozen=run.frozen(state.params))), state
 
 
 def restore_tested(run: Run, checkpoints: Checkpoints) -> TrainState:

@@ -58,12 +58,15 @@ class Family:
             config; a type for an option that may be left out, which is then None.
         num_inner: how many samplers it wraps: the fewest and the most.
         build: `(graph, **options) -> tables`, a pytree of arrays counted on the host.
+        learns: whether the entities that it draws depend on the model or on what it remembers, so that nobody can tell
+            them before the step in which they are drawn.
     """
 
     make: Callable[..., Sampler]
     options: Mapping[str, bool | int | float | str | type | None] = dataclasses.field(default_factory=dict)
     num_inner: tuple[int, int] = (0, 0)
     build: Callable[..., PyTree] = lambda graph, **options: ()
+    learns: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,22 +89,30 @@ class SamplerText:
         given = {name: None if isinstance(default, type) else default for name, default in defaults.items()}
         return {**given, **self.options}
 
+    def holds(self, *names: str) -> bool:
+        """Whether it or a sampler inside it has one of these names."""
+        return self.name in names or any(inner.holds(*names) for inner in self.inner)
+
     def exchanges_modalities(self) -> bool:
         """Whether it or a sampler inside it makes virtual negatives."""
-        own = self.name in STRATEGIES or self.name == 'random_modalities'
-        return own or any(inner.exchanges_modalities() for inner in self.inner)
+        return self.holds(*STRATEGIES, 'random_modalities')
+
+    def learners(self) -> tuple[str, ...]:
+        """The names, its own and of those inside it, that are of families that learn."""
+        own = (self.name,) if FAMILIES[self.name].learns else ()
+        return own + tuple(name for inner in self.inner for name in inner.learners())
 
 
 _K = {'num_negatives': None}
 
 
-def _leaf(draw, **options):
+def _leaf(draw, learns=False, **options):
     """The family of a sampler that needs nothing but the known triples."""
 
     def make(inputs, inner, tables, num_negatives, **options):
         return draw(inputs.known, _count(inputs, num_negatives), **options)
 
-    return Family(make, {**_K, **options})
+    return Family(make, {**_K, **options}, learns=learns)
 
 
 def _tabled(draw, count, **own):
@@ -189,10 +200,10 @@ def _dhns(inputs, inner, tables, **options):
 FAMILIES = {
     'uniform': _leaf(sampling.uniform),
     'bernoulli': _leaf(sampling.bernoulli),
-    'nscaching': _leaf(sampling.nscaching, cache_size=30, candidates=30, sides=BERNOULLI),
-    'kbgan': Family(_kbgan, {**_K, **_GENERATOR, 'candidates': 20, 'sides': BERNOULLI}, build=_pretrained),
+    'nscaching': _leaf(sampling.nscaching, learns=True, cache_size=30, candidates=30, sides=BERNOULLI),
+    'kbgan': Family(_kbgan, {**_K, **_GENERATOR, 'candidates': 20, 'sides': BERNOULLI}, build=_pretrained, learns=True),
     'dhns': Family(_dhns, {'steps': 50, 'weight': 0.01, 'learning_rate': 2e-3}, num_inner=(1, 1)),
-    'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}),
+    'mmrns': Family(_mmrns, {**_K, 'candidates': 1500, 'temperature': 10.0, 'learning_rate': 1e-4}, learns=True),
     'relation_typed': _tabled(sampling.relation_typed, lambda graph, known: sampling.relation_pools(known)),
     'degree_weighted': _tabled(
         sampling.degree_weighted, lambda graph, known, exponent: sampling.degree_weights(known, exponent), exponent=0.75
@@ -201,7 +212,8 @@ FAMILIES = {
     'cans': _tabled(sampling.cans, _by_concept, concepts=''),
     'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
     'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
-    'eans': _leaf(sampling.eans, every=1000, clusters=100, spread=290.0, sides=BERNOULLI),
+    'chunk_pool': _leaf(sampling.chunk_pool, chunk=0, sides=BERNOULLI),
+    'eans': _leaf(sampling.eans, learns=True, every=1000, clusters=100, spread=290.0, sides=BERNOULLI),
     'from_file': _tabled(sampling.supplied, _from_file, negatives='', keys=negatives_file.LABEL),
     'mixture': _combination(sampling.mixture, share=0.5, share_end=float),
     'concatenate': _combination(sampling.concatenate),

@@ -133,6 +133,11 @@ def split_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(DATA)))
 
 
+def repeat(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Within a program: arrays that every device has whole."""
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
+
+
 def settle(tree: PyTree, mesh: Mesh | None) -> PyTree:
     """Within a program: a tree kept where `place` would put it."""
     return tree if mesh is None else jax.lax.with_sharding_constraint(tree, shardings(tree, mesh))

@@ -17,6 +17,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
+from mans_jax.block_loop import make_block_loop
 from mans_jax.checkpoints import Checkpoints
 from mans_jax.config import Config, check_resumable
 from mans_jax.errors import Diverged, InputError
@@ -133,6 +134,11 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | N
         raise InputError(
             f'config.mesh is {run.config.mesh!r}, but seeds that train together do so on one device: leave it empty'
         )
+    if run.fetcher is not None and len(workdirs) > 1:
+        raise InputError(
+            f'config.device_memory_gb is {run.config.device_memory_gb}, but seeds that train together need all '
+            f'features on the device: set it to 0, or train one seed at a time'
+        )
     with contextlib.ExitStack() as stack:
         members = []
         for seed, workdir in workdirs.items():
@@ -154,7 +160,11 @@ def train_seeds(run: Run, workdirs: Mapping[int, Path], program_of: Callable | N
 
 def programs_of(run: Run) -> Callable:
     """The programs that train seeds of a run, see `seeds_programs`."""
-    return seeds_programs(make_training_loop(run.model, run.config, run.steps_per_epoch), run.data)
+    if run.fetcher is None:
+        loop = make_training_loop(run.model, run.config, run.steps_per_epoch)
+    else:
+        loop = make_block_loop(run.model, run.config, run.steps_per_epoch, run.fetcher, run.steps_per_block)
+    return seeds_programs(loop, run.data)
 
 
 def judge(run: Run, workdir: Path) -> tuple[TrainState, dict, TripleCounts]:
@@ -338,7 +348,7 @@ def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
     return (partial(predict_links_on_mesh, mesh) if mesh else predict_links)(
         run.model,
         state.params,
-        run.data.frozen,
+        run.frozen(state.params),
         run.graph,
         run.graph.split(split),
         run.known,

@@ -14,13 +14,14 @@ from jaxtyping import Array, Float, Int, PyTree, UInt
 from mans_jax.config import Config
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.losses import LOSSES
-from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, frozen_variables, init_params
+from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, fetched, frozen_variables, init_params
 from mans_jax.objectives import OBJECTIVES
 from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, take_rows
+from mans_jax.optim_on_mesh import apply_row_updates_on_mesh, update_on_mesh
 from mans_jax.samplers import Inputs, build_tables, make_sampler, modalities_to_replace
-from mans_jax.sampling import Sampler, View
+from mans_jax.sampling import Corruption, Sampler, View
 from mans_jax.scoring import SCORES
-from mans_jax.sharding import entity_rows, make_mesh, settle, split_batch
+from mans_jax.sharding import entity_rows, make_mesh, repeat, settle, split_batch
 
 
 class TrainState(train_state.TrainState):
@@ -42,7 +43,8 @@ class TrainingData:
     Attributes:
         triples: Triple of int32[N], the training set.
         known: the triples that negatives are filtered by.
-        frozen: features and presence, from `models.frozen_variables`.
+        frozen: features and presence, from `models.frozen_variables`; of features on the host, those of some entities,
+            see `host_memory.Fetcher`.
         tables: what the sampler looks up, from `samplers.build_tables`.
         seed: uint32[], what everything random is drawn from. Data and no setting, so that one program serves all seeds.
     """
@@ -54,8 +56,13 @@ class TrainingData:
     seed: UInt[Array, '']
 
 
-def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
+def training_data(config: Config, graph: KnowledgeGraph, frozen: dict | None = None) -> TrainingData:
     """What the training of a config reads of a graph, on the device.
+
+    Args:
+        config: the recipe.
+        graph: the graph.
+        frozen: what stands for its features, where they are not to be put on the device.
 
     Raises:
         NotServable: the graph cannot serve the config's sampler.
@@ -65,7 +72,7 @@ def training_data(config: Config, graph: KnowledgeGraph) -> TrainingData:
     return TrainingData(
         triples=Triple.from_rows(jnp.asarray(graph.train)),
         known=KnownTriples.build(graph.train, **sizes),
-        frozen=frozen_variables(graph, config.absent),
+        frozen=frozen_variables(graph, config.absent, config.precision) if frozen is None else frozen,
         tables=build_tables(config.sampler_text(), graph),
         seed=jnp.uint32(config.seed),
     )
@@ -89,8 +96,11 @@ def sampler_of(config: Config, data: TrainingData) -> Sampler:
     return make_sampler(config.sampler_text(), inputs, data.tables)
 
 
-def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData) -> None:
+def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData) -> Corruption:
     """Lets the sampler draw for a batch, in shapes alone: nothing is compiled.
+
+    Returns:
+        The shapes of what it draws.
 
     Raises:
         ValueError: an option of it has a value that makes no sense, or it cannot serve this model and batch.
@@ -103,7 +113,7 @@ def check_sampler(model: MultiModalEmbedding, config: Config, data: TrainingData
         view = view_of(model, init_params(model, params_key), data.frozen, jnp.float32(0))
         return sampler.sample(sampler.init(state_key), sample_key, positives, view)
 
-    jax.eval_shape(draw, jax.random.key(0))
+    return jax.eval_shape(draw, jax.random.key(0))[0]
 
 
 def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -> TrainState:
@@ -149,6 +159,8 @@ class TrainingLoop(NamedTuple):
             or at the end of the running epoch; over which calls they are spread changes no bit of the result.
         next_norms: (state, data) -> (gradient norm, update norm) of the step that comes next, which is not taken.
             Within the loop they would cost every step one more pass over all parameters.
+
+    Both also take `drawn`, the positives of the steps to come as a Triple of int32[S, B], where they were drawn before.
     """
 
     train_steps: Callable
@@ -164,20 +176,23 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         steps_per_epoch: steps after which the training set is shuffled anew.
     """
     total_steps = config.num_epochs * steps_per_epoch
-    is_row_sparse = isinstance(_optimizer(config.optimizer, config.learning_rate), RowSparse)
-    mesh = make_mesh(config.mesh)
+    optimizer, mesh = _optimizer(config.optimizer, config.learning_rate), make_mesh(config.mesh)
+    is_row_sparse = isinstance(optimizer, RowSparse)
+    update, apply = _rules_of(optimizer, mesh, model.num_entities)
 
-    def shuffle(state, data):
-        key = jax.random.fold_in(_named_keys(data.seed).order, state.step // steps_per_epoch)
-        return jax.random.permutation(key, data.triples.head.shape[0])
+    def batches(state: TrainState, data: TrainingData, drawn: Triple | None) -> Callable:
+        """(step, how many steps of this call were before it, key) -> its positives."""
+        if drawn is not None:
+            return lambda step, place, key: jax.tree.map(lambda ids: ids[place], drawn)
+        order = shuffled(data, state.step // steps_per_epoch)
+        return lambda step, place, key: draw_batch(config, data.triples, order, step % steps_per_epoch, key)
 
-    def differentiate(state: TrainState, data: TrainingData, sampler: Sampler, order: Int[Array, 'N'], last) -> _Found:
+    def differentiate(state: TrainState, data: TrainingData, sampler: Sampler, batch_of, place, last) -> _Found:
         """One step's gradients, and what else it found out."""
-        batch_key, sample_key = jax.random.split(jax.random.fold_in(_named_keys(data.seed).steps, state.step))
-        positives = _draw_batch(config, data.triples, order, state.step % steps_per_epoch, batch_key)
-        positives = split_batch(positives, mesh)
+        batch_key, sample_key = step_keys(data, state.step)
+        positives = split_batch(batch_of(state.step, place, batch_key), mesh)
 
-        seen_by, params, rows = _Seen(model, data.frozen), state.params, None
+        seen_by, params, rows = _Seen(model, data.frozen), state.params, ()
 
         if config.loss in OBJECTIVES:
             objective = OBJECTIVES[config.loss](config.non_fact_weight)
@@ -195,8 +210,9 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
             loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
             if is_row_sparse:
-                rows, positives, corruption, last = _renumber(last, positives, corruption)
-                seen_by, params = seen_by.at_rows(rows), {**params, ENTITY: take_rows(params[ENTITY], rows)}
+                named, positives, corruption, last = _renumber(last, positives, corruption, mesh)
+                seen_by, params = seen_by.at_rows(named), {**params, ENTITY: take_rows(params[ENTITY], named)}
+                rows = (named,)
 
             def loss_fn(params):
                 method = seen_by.model.score_batch
@@ -207,16 +223,15 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         sums = {'loss': loss, 'virtual_share': jnp.mean(virtual_share)}
         return _Found(gradients, rows, sampler_state, sums, last)
 
-    def train_step(carried, data, sampler, order):
+    def train_step(place, carried, data, sampler, batch_of):
         state, last = carried
-        found = differentiate(state, data, sampler, order, last)
+        found = differentiate(state, data, sampler, batch_of, place, last)
         is_first = state.step % steps_per_epoch == 0
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found.sums)
-        updates, opt_state = _updates(state, found)
-        apply = functools.partial(apply_row_updates, rows=found.rows) if is_row_sparse else optax.apply_updates
+        updates, opt_state = update(found.gradients, state.opt_state, state.params, *found.rows)
         stepped = state.replace(
             step=state.step + 1,
-            params=apply(state.params, updates),
+            params=apply(state.params, updates, *found.rows),
             opt_state=opt_state,
             sampler_state=found.sampler_state,
             totals=totals,
@@ -227,26 +242,26 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         return jnp.zeros(model.num_entities if is_row_sparse else 0, jnp.int32)
 
     @functools.partial(jax.jit, donate_argnums=0)
-    def train_steps(state: TrainState, data: TrainingData, num_steps) -> TrainState:
-        sampler, order = sampler_of(config, data), shuffle(state, data)
+    def train_steps(state: TrainState, data: TrainingData, num_steps, drawn: Triple | None = None) -> TrainState:
+        fixed = {'data': data, 'sampler': sampler_of(config, data), 'batch_of': batches(state, data, drawn)}
         # A loop with a traced bound, unlike a scan, is one program for a whole epoch and for a part of one.
-        start = state, unseen()
-        return jax.lax.fori_loop(0, num_steps, lambda _, carried: train_step(carried, data, sampler, order), start)[0]
+        return jax.lax.fori_loop(0, num_steps, functools.partial(train_step, **fixed), (state, unseen()))[0]
 
     @jax.jit
-    def next_norms(state: TrainState, data: TrainingData):
-        found = differentiate(state, data, sampler_of(config, data), shuffle(state, data), unseen())
-        updates, _ = _updates(state, found)
+    def next_norms(state: TrainState, data: TrainingData, drawn: Triple | None = None):
+        batch_of = batches(state, data, drawn)
+        found = differentiate(state, data, sampler_of(config, data), batch_of, 0, unseen())
+        updates, _ = update(found.gradients, state.opt_state, state.params, *found.rows)
         return optax.tree.norm(found.gradients), optax.tree.norm(updates)
 
     return TrainingLoop(train_steps, next_norms)
 
 
 class _Found(NamedTuple):
-    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows`."""
+    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows[0]`."""
 
     gradients: dict
-    rows: Int[Array, 'U'] | None
+    rows: tuple[()] | tuple[Int[Array, 'U']]
     sampler_state: PyTree
     sums: dict[str, Array]
     last: Int[Array, 'E']
@@ -263,26 +278,49 @@ class _Seen(NamedTuple):
 
     def at_rows(self, rows) -> '_Seen':
         """Of so many entities, which are numbered by their place in `rows`."""
-        return _Seen(self.model.clone(num_entities=rows.shape[0]), take_rows(self.frozen, rows))
+        if 'place' not in self.frozen:
+            return _Seen(self.model.clone(num_entities=rows.shape[0]), take_rows(self.frozen, rows))
+        # What is no row must not read as one that was not fetched.
+        place = self.frozen['place'].at[rows].get(mode='fill', fill_value=0)
+        features = {name: fetched(x, place) for name, x in self.frozen['features'].items()}
+        frozen = {'features': features, 'present': take_rows(self.frozen['present'], rows)}
+        return _Seen(self.model.clone(num_entities=rows.shape[0]), frozen)
 
 
-def _renumber(last, positives, corruption):
+def _renumber(last, positives, corruption, mesh):
     """The distinct entities of a batch, and the batch with each entity's place among them in place of its id."""
     batch_size = positives.head.shape[0]
-    ids = jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)])
-    found = distinct_rows(last, ids)
+    ids = jnp.concatenate([positives.head, positives.tail, corruption.intruders()])
+    # All devices find out the same: ids are few beside the rows that they name.
+    found = distinct_rows(last, repeat(ids, mesh))
     head, tail, entity = jnp.split(found.place, [batch_size, 2 * batch_size])
-    placed = corruption.replace(entity=entity.reshape(corruption.entity.shape))
-    return found.rows, Triple(head, positives.relation, tail), placed, found.last
+    entity = jnp.repeat(entity.reshape(-1, corruption.entity.shape[1]), corruption.chunk or 1, axis=0)
+    head, tail, entity = split_batch((head, tail, entity), mesh)
+    return found.rows, Triple(head, positives.relation, tail), corruption.replace(entity=entity), found.last
 
 
-def _updates(state, found):
-    if found.rows is None:
-        return state.tx.update(found.gradients, state.opt_state, state.params)
-    return state.tx.update(found.gradients, state.opt_state, state.params, found.rows)
+def _rules_of(optimizer, mesh, num_entities) -> tuple[Callable, Callable]:
+    """(gradients, state, params, *rows) -> (updates, state), and (params, updates, *rows) -> params."""
+    if not isinstance(optimizer, RowSparse):
+        return optimizer.update, optax.apply_updates
+    if mesh is None:
+        return optimizer.update, apply_row_updates
+    return update_on_mesh(optimizer, mesh, num_entities), apply_row_updates_on_mesh(mesh, num_entities)
 
 
-def _draw_batch(config, triples, order, step_in_epoch, key) -> Triple:
+def shuffled(data: TrainingData, epoch: Int[Array, '']) -> Int[Array, 'N']:
+    """The order of the training set in an epoch."""
+    key = jax.random.fold_in(_named_keys(data.seed).order, epoch)
+    return jax.random.permutation(key, data.triples.head.shape[0])
+
+
+def step_keys(data: TrainingData, step: Int[Array, '']) -> tuple[Array, Array]:
+    """The keys that a step draws its batch and its negatives with."""
+    return tuple(jax.random.split(jax.random.fold_in(_named_keys(data.seed).steps, step)))
+
+
+def draw_batch(config: Config, triples: Triple, order: Int[Array, 'N'], step_in_epoch: Int[Array, ''], key) -> Triple:
+    """The positives of a step, Triple of int32[B]."""
     if config.with_replacement:
         index = jax.random.randint(key, (config.batch_size,), 0, order.shape[0])
     else:

@@ -233,7 +233,7 @@ def _sum_queries(run: Run, params: dict, asked: np.ndarray, usable: np.ndarray) 
     side = np.repeat([HEAD, TAIL], len(head))
     answer, kept, relation = np.concatenate([head, tail]), np.concatenate([tail, head]), np.tile(relation, 2)
     told = np.flatnonzero(asked[answer] & usable[kept] & (answer != kept))
-    total, variables = np.zeros(params['entity'].shape, np.float32), {PARAMS: params, FROZEN: run.data.frozen}
+    total, variables = np.zeros(params['entity'].shape, np.float32), {PARAMS: params, FROZEN: run.frozen(params)}
     for start in range(0, len(told), _TRIPLES_PER_CALL):
         part = told[start : start + _TRIPLES_PER_CALL]
         # One shape for all calls: what is beyond the end repeats the first.

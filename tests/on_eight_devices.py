@@ -10,6 +10,7 @@ import pytest
 
 from mans_jax import training
 from mans_jax.errors import InputError
+from mans_jax.optim import ROW_SPARSE
 from mans_jax.runs import first_state, load_run, on_mesh, prepare_run
 from mans_jax.samplers import FAMILIES
 from mans_jax.sharding import entity_rows
@@ -86,6 +87,27 @@ def test_a_hundred_steps_are_those_of_one_device(folder, alone, mesh):
     assert not padding.any()
 
 
+def test_a_hundred_row_sparse_steps_are_the_dense_ones_of_one_device(folder, alone):
+    run = run_of(folder, MESHES[0], optimizer='sparse_sgd', num_epochs=10)
+    state = trained(run, 100)
+    found, (wanted, _) = numbers_of(run, state), alone
+    for name in ('params', 'totals'):
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found[name], wanted[name])
+    assert {shard.data.shape[0] for shard in state.params['entity'].addressable_shards} == {51}
+    padding = np.asarray(state.params['entity'])[run.graph.num_entities :]
+    assert not padding.any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('mesh', MESHES)
+@pytest.mark.parametrize('optimizer', ROW_SPARSE)
+def test_row_sparse_steps_and_their_slots_are_those_of_one_device(folder, optimizer, mesh):
+    one, many = (run_of(folder, text, optimizer=optimizer, num_epochs=10) for text in ('', mesh))
+    found, wanted = (numbers_of(run, trained(run, 100)) for run in (many, one))
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
+
+
 def test_each_device_has_its_rows_alone(folder):
     run = run_of(folder, 'data=2,entity=4', optimizer='adam')
     state = trained(run, 3)
@@ -94,19 +116,28 @@ def test_each_device_has_its_rows_alone(folder):
     assert state.params['relation'].sharding.is_fully_replicated
 
 
-@pytest.mark.parametrize('graph', ['folder', 'small_folder'])
-@pytest.mark.parametrize('strategy', ['normal', 'mans_a'])
+@pytest.mark.parametrize(
+    ('graph', 'strategy', 'optimizer'),
+    [
+        ('folder', 'normal', 'adam'),
+        ('folder', 'mans_a', 'adam'),
+        ('small_folder', 'normal', 'adam'),
+        ('small_folder', 'mans_a', 'adam'),
+        ('folder', 'normal', 'sparse_adagrad'),
+    ],
+)
 @pytest.mark.parametrize('mesh', MESHES[:2])
-def test_a_step_gathers_no_table(request, graph, strategy, mesh):
-    run = run_of(request.getfixturevalue(graph), mesh, strategy=strategy)
+def test_a_step_gathers_no_table(request, graph, strategy, optimizer, mesh):
+    run = run_of(request.getfixturevalue(graph), mesh, strategy=strategy, optimizer=optimizer)
     loop = training.make_training_loop(run.model, run.config, run.steps_per_epoch)
     text = loop.train_steps.lower(first_state(run), run.data, 1).compile().as_text()
     gathered = re.findall(r'= \(?(\w+\[[\d,]*\]).*? all-gather(?:-start)?\(', text)
     assert re.search(r' all-reduce(?:-start)?\(', text), 'no collective at all: nothing is sharded'
-    # Ids of the batch may be: a table has two axes or more.
-    assert not [shape for shape in gathered if ',' in shape], gathered
+    # Ids of the batch may be: a table has two columns or more.
+    assert not [shape for shape in gathered if re.search(r',(?!1\])', shape)], gathered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', EXAMPLES)
 def test_every_sampler_runs_on_a_mesh(folder, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -63,6 +63,27 @@ def test_fixed_shapes_never_a_known_triple_and_the_same_draw_for_the_same_key(wo
     assert not np.array_equal(drawn.entity, run(jax.random.key(8))[1].entity)
 
 
+@pytest.mark.parametrize('name', EXAMPLES)
+def test_what_is_drawn_follows_from_the_key_alone_but_where_a_family_learns(world, name):
+    sampler, _, positives, view = world(EXAMPLES[name])
+
+    @jax.jit
+    def draw(other, key):
+        """Of five steps, with one model and beginning or with another one."""
+        seen = view.replace(parameters=jax.tree.map(lambda x: jnp.where(other, x[::-1], x), view.parameters))
+
+        def step(state, key):
+            corruption, state = sampler.sample(state, key, positives, seen)
+            return state, corruption.entity
+
+        state_key, key = jax.random.split(key)
+        state = sampler.init(jax.random.fold_in(state_key, other))
+        return jax.lax.scan(step, state, jax.random.split(key, 5))[1]
+
+    one, other = (draw(jnp.int32(other), jax.random.key(3)) for other in (0, 1))
+    assert np.array_equal(one, other) != bool(parse(EXAMPLES[name]).learners())
+
+
 def test_every_name_has_an_example_with_all_of_its_options():
     assert set(EXAMPLES) == set(FAMILIES)
     for name, text in EXAMPLES.items():
@@ -157,6 +178,7 @@ def test_a_strategy_goes_around_a_sampler_that_remembers(world):
             'is {!r}: in_batch needs the entities of other positives, but the batch has one: raise batch_size',
         ),
         ('shared_pool(pool=1)', 'is {!r}: pool is 1, but each positive takes num_negatives=2 of it: raise it'),
+        ('chunk_pool(chunk=2)', 'is {!r}: chunk is 2, but the batch has 1 positives: choose a divisor of that'),
         ('mixture(uniform, bernoulli, share=2)', 'is {!r}: share is 2.0, but is a share between 0 and 1'),
         (
             'mixture(uniform, mans_v(bernoulli(num_negatives=3)))',

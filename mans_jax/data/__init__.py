@@ -30,6 +30,7 @@ def load_graph(
     splits: str = 'clean',
     ratios: Sequence[float] = (0.8, 0.1, 0.1),
     seed: int = 0,
+    mapped: bool = False,
 ) -> tuple[KnowledgeGraph, SplitReport]:
     """Reads a graph with the features of its entities.
 
@@ -43,6 +44,7 @@ def load_graph(
         splits: 'clean' leaves out duplicate and leaked triples, 'published' only counts them; see `splits.VARIANTS`.
         ratios: shares of train, valid and test in a single file, as in `ratios.split_by_ratios`.
         seed: of the drawing by ratios.
+        mapped: whether features stay in their files where these hold them as the graph has them, as in `features.read`.
 
     Returns:
         (graph, report). In `graph.present`, an entity has structure where a train triple names it or where it has
@@ -62,7 +64,7 @@ def load_graph(
     matrices, columns = {}, []
     for modality, file in features.items():
         if file:
-            matrices[modality], present = _read_feature(modality, file, own_features, entities)
+            matrices[modality], present = _read_feature(modality, file, own_features, entities, mapped)
             columns.append(present)
     present = np.stack([_has_structure(triples['train'], columns, len(entities)), *columns], axis=1)
     if splits == 'published':
@@ -144,13 +146,13 @@ def _read_folder(folder: Path):
 
 
 def _read_feature(
-    modality: str, file: str, own: Mapping[str, Callable[[], Feature]], entities: Sequence[str]
+    modality: str, file: str, own: Mapping[str, Callable[[], Feature]], entities: Sequence[str], mapped: bool
 ) -> Feature:
     """The features of one modality and who has them, from a file or from the graph itself."""
     if modality == STRUCTURE:
         raise InputError(f'features.{modality}: the name of the learned modality; give the features another one')
     if file != EMBEDDED:
-        return feature_files.read(file, entities)
+        return feature_files.read(file, entities, mapped=mapped)
     if modality not in own:
         known = f'embedded here: {", ".join(own)}' if own else 'this graph embeds none'
         raise InputError(f'features.{modality}: {EMBEDDED!r} names no feature ({known}); give a file')

@@ -20,9 +20,11 @@ FLOATS = frozenset(
 
 _ROWS = 1 << 14
 
+_MAPPED = ('.npy', '.safetensors')
+
 
 def read(
-    path: str | os.PathLike, entities: Sequence[str], passed_over: Collection[str] = ()
+    path: str | os.PathLike, entities: Sequence[str], passed_over: Collection[str] = (), *, mapped: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Reads the features of one modality.
 
@@ -33,6 +35,8 @@ def read(
         path: a file in one of `feature_files.FORMATS` with floats [N, F]; a row that holds a NaN anywhere is missing.
         entities: the E labels of the graph.
         passed_over: labels that the file may have too, and that are not asked for.
+        mapped: whether the features may be a map of the file, which nobody must change then. They are where a .npy or
+            .safetensors has them as they are returned: float32, in the order of ids, no row missing.
 
     Returns:
         (features float32[E, F], present bool[E]); a missing row is all zeros and not present.
@@ -45,6 +49,8 @@ def read(
     with open_features(path) as stored:
         _check_form(path, stored, len(entities))
         ids = np.arange(len(entities)) if stored.labels is None else match(path, stored, entities, passed_over)
+        if mapped and _is_whole(path, stored, ids, len(entities)):
+            return stored.values, np.ones(len(entities), dtype=bool)
         features = np.zeros((len(entities), stored.values.shape[1]), dtype=np.float32)
         present = np.zeros(len(entities), dtype=bool)
         for start in range(0, len(ids), _ROWS):
@@ -55,6 +61,19 @@ def read(
     if not present.any():
         raise InputError(f'{path}: no usable row, each of the {len(entities)} holds a NaN; leave this modality out')
     return features, present
+
+
+def _is_whole(path: Path, stored: Stored, ids: np.ndarray, num_entities: int) -> bool:
+    """Whether a file is mapped and holds what `read` returns."""
+    values = stored.values
+    if path.suffix.lower() not in _MAPPED or values.dtype != np.float32 or not values.flags.c_contiguous:
+        return False
+    if len(ids) != num_entities or (ids != np.arange(num_entities)).any():
+        return False
+    return all(
+        _to_float32(path, values[start : start + _ROWS], np.arange(start, len(values)))[1].all()
+        for start in range(0, len(values), _ROWS)
+    )
 
 
 def _check_form(path: Path, stored: Stored, num_entities: int) -> None:

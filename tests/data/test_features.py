@@ -34,6 +34,40 @@ def test_values_are_read_and_rows_with_nan_are_missing(tmp_path, dtype, order):
 
 
 @pytest.mark.parametrize(
+    ('dtype', 'changed', 'labels', 'stays'),
+    [
+        ('<f4', 1.0, None, True),
+        ('<f4', 1.0, 'e0 e1 e2', True),
+        ('<f4', NAN, None, False),
+        ('<f4', 1.0, 'e0 e2 e1', False),
+        ('<f4', 1.0, 'e0 e1 e2 other', False),
+        ('>f4', 1.0, None, False),
+        ('<f2', 1.0, None, False),
+    ],
+    ids=['whole', 'labels', 'missing', 'other_order', 'another_label', 'other_bytes', 'float16'],
+)
+def test_features_stay_in_the_file_only_where_it_has_them_as_they_are_returned(tmp_path, dtype, changed, labels, stays):
+    number = len(labels.split()) if labels else 3
+    stored = np.arange(2 * number, dtype=dtype).reshape(number, 2)
+    stored[1, 0] = changed
+    path = save(tmp_path / 'x.npy', stored)
+    if labels:
+        (tmp_path / 'x.labels.txt').write_text(labels.replace(' ', '\n') + '\n')
+    entities = ['e0', 'e1', 'e2']
+    matrix, present = features.read(path, entities, mapped=True)
+    expected, expected_present = features.read(path, entities)
+    np.testing.assert_array_equal(matrix, expected)
+    np.testing.assert_array_equal(present, expected_present)
+    assert isinstance(matrix, np.memmap) == stays and matrix.dtype == np.float32
+
+
+def test_an_infinite_value_is_refused_where_features_stay_in_the_file(tmp_path):
+    path = save(tmp_path / 'x.npy', np.array([[1, 2], [3, np.inf]], np.float32))
+    with pytest.raises(InputError, match='row 1, column 1: inf is infinite in float32'):
+        features.read(path, ['e0', 'e1'], mapped=True)
+
+
+@pytest.mark.parametrize(
     ('stored', 'message'),
     [
         (np.ones((4, 2), np.float32), '{path}: 4 rows for 3 entities'),
