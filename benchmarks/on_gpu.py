@@ -8,8 +8,8 @@ ml_collections nor tqdm, see stand_ins.py. `--quick` takes tiny sizes, to try th
 numbers mean nothing.
 
 A row says how long a step or a ranking takes, what follows from it beside what was asked, and which shares of this
-device's measured bandwidth and of its matmul rate that is. Bytes and operations of a step are those that the compiler
-counts; those of a ranking follow from the sizes. What fails is said in its row, and the rest goes on.
+device's measured bandwidth and of its float32 matmul rate that is. Bytes and operations of a step are those that the
+compiler counts; those of a ranking follow from the sizes. What fails is said in its row, and the rest goes on.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import os
 import subprocess
 import sys
 
+import jax.numpy as jnp
 import machine
 import numpy as np
 import stand_ins  # noqa: F401 - before what imports mans_jax
@@ -27,8 +28,8 @@ from training_step import random_graph
 
 from mans_jax.config import Config
 
-SHARED_NEGATIVES = ('shared_pool',)
-"""The samplers whose K negatives are those of the whole batch."""
+SHARED_NEGATIVES = ('chunk_pool', 'shared_pool')
+"""The samplers whose K negatives are those of the whole batch: compared as a matrix product, and one by one."""
 
 SAMPLERS = (
     'uniform',
@@ -38,6 +39,7 @@ SAMPLERS = (
     'degree_weighted',
     'sans(hops=3)',
     'in_batch',
+    'chunk_pool',
     'shared_pool',
     'nscaching',
     'eans',
@@ -78,7 +80,8 @@ def main():
     arguments = parser.parse_args()
     size, failed = QUICK if arguments.quick else Size(), False
     rates = machine.Rates.measure()
-    print(f'{machine.describe(rates)}; load {os.getloadavg()[0]:.1f}\n{_gpu()}\n')
+    print(f'{machine.describe(rates)}; load {os.getloadavg()[0]:.1f}')
+    print(f'bfloat16 matmul {machine.matmul_rate(jnp.bfloat16) / 1e12:.1f} TFLOP/s; {_gpu()}\n')
     print('| what | time | so | asked | of the bandwidth | of the matmul rate |\n|---|---|---|---|---|---|')
     for name in arguments.only:
         try:
@@ -95,12 +98,12 @@ def main():
 def paper_run(size):
     """The MANS paper's recipe on DB15K: B=181, K=1, D=128, 4096-wide features, dense Adam, 400,000 steps."""
     graph = size.graph(12_842, 279, 72_618, width=4096)
-    for strategy in ('normal', 'mans_a'):
-        config = Config(data='random', strategy=strategy, batch_size=size.of(181))
+    for strategy, precision in (('normal', 'float32'), ('mans_a', 'float32'), ('normal', 'bfloat16')):
+        config = Config(data='random', strategy=strategy, precision=precision, batch_size=size.of(181))
         training, times = _timed_steps(graph, config, size.steps, size.turns)
         seconds = 400 * np.median(times)
         yield (
-            f'a step of the paper on DB15K, {_sizes(config)}, F=4096, `{strategy}`',
+            f'a step of the paper on DB15K, {_sizes(config)}, F=4096, `{strategy}`, {precision}',
             times,
             f'1000 epochs in {seconds:.0f} s',
             'at most 60 s',

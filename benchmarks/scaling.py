@@ -8,10 +8,10 @@ processor, the median and the quartiles over turns; the operations and the bytes
 would take at this machine's rates, whichever takes longer. Those of a step and a draw are what the compiler counts of
 one device's program; those of a ranking follow from the sizes. All else is as in BASE; there are no features.
 
-A step has a row-sparse optimiser, so that it does not pass over the table; on several devices it has Adam, which is
-what a mesh trains with. These devices are simulated and share the cores of this machine: that table says what dealing
-the work out costs, not what is gained by it. Every row is measured in a process of its own, which tells its peak
-memory. A row that would need more than `--memory` is left out.
+A step has a row-sparse optimiser, so that it does not pass over the table. Several devices are simulated, along the
+axis `entity` of a mesh, and share the cores of this machine: that table says what dealing the work out costs, not what
+is gained by it. Every row is measured in a process of its own, which tells its peak memory. A row that would need more
+than `--memory` is left out.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main():
             heading(name, kind)
             for value in getattr(arguments, name):
                 job = {**BASE, name: value, 'kind': kind, 'turns': arguments.turns}
-                job['optimizer'] = 'adam' if name == 'devices' else 'sparse_adagrad'
+                job['mesh'] = f'entity={value}' if name == 'devices' else ''
                 print(f'| {value:,} | {row(job, arguments.memory, rates)} |', flush=True)
     print(f'\nload {os.getloadavg()[0]:.1f}')
 
@@ -116,8 +116,8 @@ def gigabytes(job):
 
 def measure(job):
     """The times float[turns, 2] in seconds, operations, bytes and peak memory in GB of a job."""
-    jax.config.update('jax_platforms', 'cpu' if job['devices'] > 1 else None)
-    if job['devices'] > 1:
+    if job['mesh']:
+        jax.config.update('jax_platforms', 'cpu')
         jax.config.update('jax_num_cpu_devices', job['devices'])
     # Arrays are made where this is imported, after which the number of devices is fixed.
     from table_size import random_graph
@@ -126,12 +126,12 @@ def measure(job):
 
     config = Config(
         data='random',
-        optimizer=job['optimizer'],
+        optimizer='sparse_adagrad',
         learning_rate=1e-3,
         num_negatives=job['num_negatives'],
         batch_size=job['batch_size'],
         dim=job['dim'],
-        mesh=f'entity={job["devices"]}' if job['optimizer'] == 'adam' else '',
+        mesh=job['mesh'],
     ).validate()
     graph = random_graph(job['entities'])
     times, (operations, bytes_moved) = {STEP: of_steps, DRAW: of_draws, RANKING: of_rankings}[job['kind']](
