@@ -225,8 +225,9 @@ class Predictor:
     def _at_most(k, size, what):
         if k is None:
             return min(_DEFAULT_K, size)
-        if k < 1:
-            raise InputError(f'k is {k}, but must be at least 1')
+        if not isinstance(k, numbers.Integral) or k < 1:
+            raise InputError(f'k is {k!r}, but must be a whole number, at least 1')
+        k = int(k)
         if k > size:
             logging.warning('k is %d, but there are only %d %s: all of them are returned', k, size, what)
         return min(k, size)
