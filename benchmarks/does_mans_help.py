@@ -57,6 +57,7 @@ def main():
             axis = figure.subplots()
             draw(axis, {row['row']: row for row in rows[part]})
             axis.grid(alpha=0.3)
+            axis.margins(y=0.08)
             axis.set_ylabel('MRR on test')
             axis.legend(loc='upper left', bbox_to_anchor=(1.02, 1), frameon=False)
             figure.savefig(arguments.output / f'{name}.svg', metadata={'Date': None})

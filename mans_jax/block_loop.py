@@ -140,7 +140,7 @@ def _drawing(model, config, steps_per_epoch, host) -> Callable:
             # Steps that are too many name what the last one does.
             place = jnp.minimum(place, num_steps - 1)
             drawn = draw_step(data, order, sampler, first + place, place)
-            return drawn if passed_on else Drawn(drawn.positives), drawn.corruption.entity
+            return drawn if passed_on else Drawn(drawn.positives), drawn.corruption.intruders()
 
         drawn, entity = jax.lax.map(of_step, jnp.arange(host.steps_per_block))
         ids = jnp.concatenate([ids.ravel() for ids in (drawn.positives.head, drawn.positives.tail, entity)])

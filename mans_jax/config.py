@@ -10,8 +10,8 @@ import ml_collections
 
 from mans_jax.data.ratios import check_ratios
 from mans_jax.errors import InputError, check_name
-from mans_jax.losses import LOSSES
-from mans_jax.models import ABSENT, LEFT_OUT
+from mans_jax.losses import LOSSES, WITH_MARGIN
+from mans_jax.models import ABSENT, FLOAT32, LEFT_OUT, PRECISIONS
 from mans_jax.objectives import OBJECTIVES, SCORES_FOR
 from mans_jax.optim import OPTIMIZERS, ROW_SPARSE
 from mans_jax.ranking import TIES
@@ -49,6 +49,8 @@ class Config:
     # What stands for a modality that an entity lacks: 'left_out' scores it by its others alone, on the same scale;
     # 'learned' puts a learned vector in place, 'mean' the mean of the features.
     absent: str = LEFT_OUT
+    # 'bfloat16' keeps features so and multiplies matrices so; tables, sums and the optimiser stay float32.
+    precision: str = FLOAT32
 
     # Negatives: the text of a sampler (see samplers.py), and K of those whose text names none.
     sampler: str = 'bernoulli'
@@ -127,13 +129,13 @@ class Config:
             raise InputError(f'config.dim is {self.dim}, but {self.score} needs an even one: real and imaginary parts')
         if self.loss in OBJECTIVES:
             self._check_objective()
+        elif self.loss not in WITH_MARGIN and parse(self.sampler).holds('own_margin'):
+            raise InputError(
+                f'config.sampler is {self.sampler!r}, but loss {self.loss} has no margin of which own_margin could '
+                f'take a share: leave it out, or take one of {", ".join(WITH_MARGIN)}'
+            )
         check_ratios(self.split_ratios, 'config.split_ratios')
         check_batch(self.mesh, self.batch_size)
-        if self.mesh and self.optimizer in ROW_SPARSE:
-            raise InputError(
-                f'config.optimizer is {self.optimizer!r}, which touches rows on one device alone, but config.mesh is '
-                f'{self.mesh!r}: take one of {_DENSE}, or leave the mesh empty'
-            )
         if self.mesh and self.stream_triples:
             raise InputError(
                 f'config.stream_triples is True, but config.mesh is {self.mesh!r}, where every device has the triples: '
@@ -184,6 +186,7 @@ _CHOICES = {
     'protocol': (HONEST, REFERENCE),
     'score': SCORES,
     'absent': ABSENT,
+    'precision': PRECISIONS,
     'strategy': STRATEGIES,
     'marks': (COUNT, PER_SAMPLE),
     'loss': {**LOSSES, **OBJECTIVES},

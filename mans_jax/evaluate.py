@@ -23,6 +23,7 @@ def define_flags() -> None:
     flags.DEFINE_list('tasks', [_ALL], 'The tasks, parted by commas: see mans_jax.evaluation.TASKS; all by default.')
     flags.DEFINE_integer('candidates', 100, 'How many candidates sampled_ranking draws for each target.')
     flags.DEFINE_integer('seed', 0, 'What draws corruptions, samples and bootstraps.', lower_bound=0)
+    flags.DEFINE_string('mesh', '', 'Where the tables lie meanwhile, as entity=8; by default on one device.')
     flags.DEFINE_bool('json', False, 'Prints the results as JSON instead of the table.')
 
 
@@ -47,7 +48,7 @@ def main(_) -> int:
     def progress(blocks):
         return tqdm(blocks, disable=not sys.stderr.isatty(), unit='block', leave=False)
 
-    run, state = load_run(arguments.workdir)
+    run, state = load_run(arguments.workdir, arguments.mesh)
     results = evaluate_run(run, state, arguments.split, tasks, arguments.seed, arguments.candidates, progress)
     for name, reason in results['not_served'].items():
         print(f'{name} is left out: {reason}', file=sys.stderr)

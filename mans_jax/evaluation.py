@@ -11,15 +11,16 @@ import numpy as np
 from mans_jax.blocks import score_rows
 from mans_jax.errors import InputError, NotServable, check_name
 from mans_jax.models import FROZEN, PARAMS
-from mans_jax.runs import Run, parameters_digest
+from mans_jax.runs import Run, first_state, parameters_digest
 from mans_jax.tasks.alignment import alignment
 from mans_jax.tasks.breakdowns import link_prediction_breakdowns
 from mans_jax.tasks.cross_modal import cross_modal
 from mans_jax.tasks.protocols import Tally, rank_links
+from mans_jax.tasks.protocols_on_mesh import rank_links_on_mesh
 from mans_jax.tasks.relation_prediction import relation_prediction
 from mans_jax.tasks.sampled_ranking import sampled_ranking
 from mans_jax.tasks.triple_classification import HONEST, REFERENCE, classify_triples
-from mans_jax.training_step import TrainState, init_state
+from mans_jax.training_step import TrainState
 
 SPLITS = ('train', 'valid', 'test')
 
@@ -60,7 +61,8 @@ class Trial:
     @functools.cached_property
     def tallies(self) -> dict[str, Tally]:
         """Of link prediction; counted once for all tasks."""
-        return rank_links(self.run.model, self.variables(), self.run.graph, self.triples, self.run.known, self.progress)
+        rank = rank_links_on_mesh if self.run.model.mesh else rank_links
+        return rank(self.run.model, self.variables(), self.run.graph, self.triples, self.run.known, self.progress)
 
 
 def _link_prediction(trial):
@@ -104,7 +106,7 @@ def _cross_modal(trial):
 
 def _alignment(trial):
     run = trial.run
-    before = init_state(run.model, run.config, run.data).params
+    before = first_state(run).params
     return {
         'before': alignment(run.model, trial.variables(before), run.graph),
         'after': alignment(run.model, trial.variables(), run.graph),
@@ -184,7 +186,7 @@ def judge(trial: Trial, step: int) -> dict:
     return {
         'split': trial.split,
         'step': step,
-        'parameters': parameters_digest(trial.params),
+        'parameters': parameters_digest(trial.params, trial.run.graph.num_entities),
         'graph': trial.run.graph.name,
         'triples': len(trial.triples),
         'seed': trial.seed,

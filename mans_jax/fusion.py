@@ -5,6 +5,7 @@ added up. With structure and image this is the four-term score of the multi-moda
 d(h_s, t_s) + d(h_v, t_v) + d(h_s, t_v) + d(h_v, t_s).
 """
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float
@@ -75,6 +76,27 @@ def pair_scores(score: ScoreFunction, queries: Views, candidates: Views) -> Floa
 def compare(score: ScoreFunction, queries: Views, candidates: Views) -> Float[Array, '... M M']:
     """The plausibility of each pair of modalities, whether they are present or not, as in `pair_scores`."""
     return score.compare(queries.vectors[..., :, None, :], candidates.vectors[..., None, :, :])
+
+
+def compare_chunks(
+    score: ScoreFunction, queries: Float[Array, 'G C M D'], candidates: Float[Array, 'G K M D'], precision
+) -> Float[Array, 'G C K M M']:
+    """`compare` of C queries with K candidates that they share, for each of G chunks, without an array of C x K x D.
+
+    Args:
+        score: the score function.
+        queries: vectors, from `query`.
+        candidates: vectors.
+        precision: of matrix products, as of `jax.lax.dot`.
+    """
+    (chunks, num_queries, modalities, dim), number = queries.shape, candidates.shape[1]
+
+    def compare_chunk(queries, candidates):
+        return score.compare_chunk(queries.reshape(-1, dim), candidates.reshape(-1, dim).T, precision)
+
+    compared = jax.vmap(compare_chunk)(queries, candidates)
+    compared = compared.reshape(chunks, num_queries, modalities, number, modalities)
+    return jnp.swapaxes(compared, 2, 3)
 
 
 def weigh(

@@ -5,6 +5,7 @@ features by id reads the same numbers as if all of them were there.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.models import FROZEN, LEFT_OUT, MEAN, PARAMS, MultiModalEmbedding
+from mans_jax.models import FLOAT32, FROZEN, LEFT_OUT, MEAN, PARAMS, MultiModalEmbedding, project
 from mans_jax.optim import ENTITY
 from mans_jax.streaming import TripleStream
 from mans_jax.training_step import TrainState
@@ -44,8 +45,9 @@ class Named(NamedTuple):
 class Fetcher:
     """Features on the host, in memory or mapped from a file, and what stands for those that are missing."""
 
-    def __init__(self, graph: KnowledgeGraph, absent: str = LEFT_OUT):
-        """Args: the graph, and one of `models.ABSENT`."""
+    def __init__(self, graph: KnowledgeGraph, absent: str = LEFT_OUT, precision: str = FLOAT32):
+        """Args: the graph, one of `models.ABSENT`, and one of `models.PRECISIONS`, in which features are put there."""
+        self._precision = precision
         self._features, self._present = graph.features, graph.present
         self._on_device = jnp.asarray(graph.present)
         self._instead = {
@@ -55,7 +57,7 @@ class Fetcher:
         }
 
     def rows(self, entities: np.ndarray, room: int | None = None) -> dict[str, np.ndarray]:
-        """The features of entities, float32[room, F] by modality, zeros in what room is left over."""
+        """The features of entities, [room, F] by modality, zeros in what room is left over."""
         found = {}
         for m, (name, matrix) in enumerate(self._features.items(), start=1):
             block = np.empty((room or len(entities), matrix.shape[1]), np.float32)
@@ -64,7 +66,7 @@ class Fetcher:
             block[len(entities) :] = 0
             if name in self._instead:
                 block[: len(entities)][~self._present[entities, m]] = self._instead[name]
-            found[name] = block
+            found[name] = block.astype(self._precision, copy=False)
         return found
 
     def part(self, entities: np.ndarray, room: int) -> dict:
@@ -197,14 +199,14 @@ def project_all(model: MultiModalEmbedding, params: dict, fetcher: Fetcher, pres
     blocks = []
     for start in range(0, model.num_entities, _ENTITIES_PER_BLOCK):
         rows = np.arange(start, min(start + _ENTITIES_PER_BLOCK, model.num_entities))
-        blocks.append(_project(params, fetcher.rows(rows, min(_ENTITIES_PER_BLOCK, model.num_entities))))
+        blocks.append(_project(model, params, fetcher.rows(rows, min(_ENTITIES_PER_BLOCK, model.num_entities))))
     projected = jax.tree.map(lambda *parts: jnp.concatenate(parts)[: model.num_entities], *blocks)
     return {'projected': projected, 'present': present}
 
 
-@jax.jit
-def _project(params: Mapping[str, Float[Array, '...']], features: Mapping[str, Float[Array, 'U F']]) -> dict:
+@partial(jax.jit, static_argnames='model')
+def _project(model, params: Mapping[str, Float[Array, '...']], features: Mapping[str, Float[Array, 'U F']]) -> dict:
     return {
-        name: jnp.einsum('...f,df->...d', rows, params[f'{name}_kernel']) + params[f'{name}_bias']
+        name: project(rows, params[f'{name}_kernel'], params[f'{name}_bias'], model.precision)
         for name, rows in features.items()
     }

@@ -142,3 +142,6 @@ LOSSES = {
 
 A loss takes (positive, negative, weight=None, margin_scale=None).
 """
+
+WITH_MARGIN = ('margin_ranking', 'self_adversarial')
+"""The names of those for which `margin_scale` counts."""

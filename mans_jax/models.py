@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
 from mans_jax import fusion, scoring
@@ -13,6 +14,7 @@ from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, KnowledgeGraph, Triple
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
+from mans_jax.sharding import padded
 
 PARAMS, FROZEN = 'params', 'frozen'
 """The model's variable collections: what is trained, and the features and their presence, which are not."""
@@ -26,6 +28,11 @@ With 'left_out' the score has no terms of that modality and is brought to the sc
 `fusion.weights`. The two others give all entities without an image, say, the same one. Structure is never stood in for:
 no triple would train the vector.
 """
+
+FLOAT32, BFLOAT16 = 'float32', 'bfloat16'
+PRECISIONS = {FLOAT32: jax.lax.Precision.HIGHEST, BFLOAT16: jax.lax.DotAlgorithmPreset.BF16_BF16_F32}
+"""How features are kept and matrix products made, and what `jax.lax.dot` calls the latter. Tables, sums and what the
+optimiser keeps are float32 in any case; without the word, GPU and TPU would round float32 products by themselves."""
 
 CANDIDATES_PER_BLOCK = 512
 """How many candidates are scored together: their columns at D=128 and M=2 then stay in a core's own cache."""
@@ -60,6 +67,8 @@ class MultiModalEmbedding(nn.Module):
         feature_widths: (modality name, F) of each modality but structure, in the graph's order.
         normalize: whether entity and relation vectors are divided by their Euclidean norm before they are scored.
         absent: one of ABSENT.
+        precision: one of PRECISIONS; the frozen features have its type.
+        mesh: where the tables lie, with the padding of `sharding.place`; None for one device.
     """
 
     num_entities: int
@@ -69,12 +78,14 @@ class MultiModalEmbedding(nn.Module):
     feature_widths: tuple[tuple[str, int], ...] = ()
     normalize: bool = True
     absent: str = LEFT_OUT
+    precision: str = FLOAT32
+    mesh: Mesh | None = None
 
     def setup(self):
         """Declares the tables, one projection a feature, and the frozen arrays, which `frozen_variables` makes."""
         xavier = nn.initializers.xavier_uniform()
         relation_width = self.score.relation_width(self.dim)
-        self.entity = self.param('entity', xavier, (self.num_entities, self.dim))
+        self.entity = self.param('entity', xavier, (padded(self.num_entities, self.mesh), self.dim))
         self.relation = self.param(
             'relation',
             _uniform(np.pi) if self.score is scoring.ROTATE else xavier,
@@ -99,7 +110,7 @@ class MultiModalEmbedding(nn.Module):
 
     def embed_all(self) -> Views:
         """`embed` of every entity in order, Views[E, M, D], without a copy of any row."""
-        return self._embed(lambda table: table)
+        return self._embed(lambda table: table)[: self.num_entities]
 
     def _embed(self, rows_of):
         present = rows_of(self.get_variable(FROZEN, 'present'))
@@ -116,12 +127,12 @@ class MultiModalEmbedding(nn.Module):
     def _project(self, name, rows_of):
         if self.has_variable(FROZEN, 'projected'):
             return rows_of(self.get_variable(FROZEN, 'projected')[name])
-        features, (kernel, bias) = self.get_variable(FROZEN, 'features')[name], self.projections[name]
+        features = self.get_variable(FROZEN, 'features')[name]
         if self.has_variable(FROZEN, 'place'):
             rows = fetched(features, rows_of(self.get_variable(FROZEN, 'place')))
         else:
             rows = rows_of(features)
-        return jnp.einsum('...f,df->...d', rows, kernel) + bias
+        return project(rows, *self.projections[name], self.precision)
 
     def relations(self, relations: Int[Array, '...']) -> Float[Array, '... W']:
         """The relations' vectors, one for all modalities."""
@@ -159,7 +170,7 @@ class MultiModalEmbedding(nn.Module):
             queries, intruder, original, _, _ = self._compose(*batch, embed)
             return fusion.all_pairs(self.score, queries, fusion.mix(batch[1].replaced, intruder, original))
 
-        one_by_one = jax.tree.map(lambda x: x[:, None], (positives, corruption))
+        one_by_one = jax.tree.map(lambda x: x[:, None], (positives, corruption.replace(chunk=None)))
         return jax.lax.map(score, one_by_one, batch_size=POSITIVES_PER_BLOCK)[:, 0]
 
     def candidates(self) -> 'Candidates':
@@ -190,43 +201,69 @@ class MultiModalEmbedding(nn.Module):
         are those of the positive, which are compared once for all K. And the whole intruders that `score_pairs` lets an
         adaptive sampler look at are those that are compared for the loss, so that the compiler merges the two.
         """
-        embed = self._embedder(2 * positives.head.size + corruption.entity.size)
+        embed = self._embedder(2 * positives.head.size + corruption.intruders().size)
         queries, intruder, original, positive_query, tail = self._compose(positives, corruption, embed)
         positive = fusion.compare(self.score, positive_query, tail)
-        compared = fusion.compare(self.score, queries, intruder)
+        if corruption.chunk:
+            compared, intruder_present = self._compare_chunks(queries, intruder, corruption.entity.shape)
+        else:
+            compared, intruder_present = fusion.compare(self.score, queries, intruder), intruder.present
         # Asked for the head, the kept entity is the tail: the same comparisons, the other way round.
         at_tail = (corruption.side == TAIL)[..., None, None]
         kept = jnp.where(at_tail, positive[:, None], jnp.swapaxes(positive, -2, -1)[:, None])
         compared = jnp.where(corruption.replaced[..., None, :], compared, kept)
-        present = jnp.where(corruption.replaced, intruder.present, original.present)
+        present = jnp.where(corruption.replaced, intruder_present, original.present)
         return (
             fusion.weigh(positive, positive_query.present, tail.present),
             fusion.weigh(compared, queries.present, present),
         )
 
+    def _compare_chunks(self, queries, intruder, shape):
+        """What `fusion.compare` says of queries [B, 1, M, D] and the intruders [B / C, K, M, D] of their chunks.
+
+        Returns:
+            float[B, K, M, M], and which modalities the intruders have, bool[B, K, M].
+        """
+        chunks, modalities = intruder.present.shape[0], intruder.present.shape[-1]
+        vectors = queries.vectors.reshape(chunks, -1, modalities, self.dim)
+        compared = fusion.compare_chunks(self.score, vectors, intruder.vectors, PRECISIONS[self.precision])
+        present = jnp.repeat(intruder.present, shape[0] // chunks, axis=0)
+        return compared.reshape(*shape, modalities, modalities), present
+
     def _embedder(self, number):
-        """`embed`, or, where as many entities are asked for as there are, a look at all of them embedded once."""
+        """A function of arrays of ids: their Views, of all embedded once where as many are asked for as there are."""
         has_all = not self.has_variable(FROZEN, 'place')
-        return self.embed_all().__getitem__ if has_all and number >= self.num_entities else self.embed
+        if has_all and number >= self.num_entities:
+            views = self.embed_all()
+            return lambda *ids: tuple(views[part] for part in ids)
+
+        def embed(*ids):
+            # One gather and one projection for all of them.
+            views, ends = self.embed(jnp.concatenate(ids)), np.cumsum([len(part) for part in ids])
+            return tuple(views[end - len(part) : end] for part, end in zip(ids, ends, strict=True))
+
+        return embed
 
     def _compose(self, positives, corruption, embed):
         """Has head, tail and intruder embedded once, and makes the queries of both sides.
 
         Returns:
             Views of the negatives' queries [B, K, M, D], their intruders and the originals that these may stand in for,
-            then of the positives' query for the tail [B, M, D] and of the tail.
+            then of the positives' query for the tail [B, M, D] and of the tail. Of a corruption by chunks of C the
+            queries and originals are [B, 1, M, D], since they are the same for all K, and the intruders [B / C, K, M,
+            D].
         """
         batch_size, num_negatives = corruption.entity.shape
-        # One gather and one projection for all of them; what `score_pairs` and `score_batch` of one step have in
-        # common is merged by the compiler, so an adaptive sampler embeds nothing of its own.
-        views = embed(jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)]))
-        head, tail = views[:batch_size], views[batch_size : 2 * batch_size]
-        intruder = jax.tree.map(lambda x: x[2 * batch_size :].reshape(batch_size, num_negatives, *x.shape[1:]), views)
+        # What `score_pairs` and `score_batch` of one step have in common is merged by the compiler, so an adaptive
+        # sampler embeds nothing of its own.
+        head, tail, intruder = embed(positives.head, positives.tail, corruption.intruders())
+        intruder = jax.tree.map(lambda x: x.reshape(-1, num_negatives, *x.shape[1:]), intruder)
         relation = self.relations(positives.relation)
         ones = jnp.ones(batch_size)
         tail_query = fusion.query(self.score, head, relation, ones)
         head_query = fusion.query(self.score, tail, relation, -ones)
-        at_tail = (corruption.side == TAIL)[..., None]
+        side = corruption.side[:, :1] if corruption.chunk else corruption.side
+        at_tail = (side == TAIL)[..., None]
         queries = fusion.mix(at_tail, tail_query[:, None], head_query[:, None])
         original = fusion.mix(at_tail, tail[:, None], head[:, None])
         if corruption.vectors is not None:
@@ -245,6 +282,14 @@ class MultiModalEmbedding(nn.Module):
         return scoring.unit(vectors) if self.normalize else vectors
 
 
+def project(rows: Float[Array, '... F'], kernel: Float[Array, 'D F'], bias: Float[Array, 'D'], precision: str) -> Array:
+    """What features look like to the model, float32[..., D]; `precision` is one of PRECISIONS."""
+    if precision == BFLOAT16:
+        # Rounded in words of its own, so that it is on devices, too, that make every product in float32.
+        kernel = jax.lax.reduce_precision(kernel, exponent_bits=8, mantissa_bits=7)
+    return jnp.einsum('...f,df->...d', rows.astype(jnp.float32), kernel, precision=PRECISIONS[precision]) + bias
+
+
 def score_blocks(score: scoring.ScoreFunction, queries: Views, candidates: Candidates) -> Float[Array, 'Q candidates']:
     """The plausibility of every candidate, the padding too, as the answer of every query.
 
@@ -261,8 +306,8 @@ def score_blocks(score: scoring.ScoreFunction, queries: Views, candidates: Candi
     return jnp.moveaxis(scores, 0, 1).reshape(queries.present.shape[0], -1)
 
 
-def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT) -> dict:
-    """The arrays of a graph that the model reads and never trains: features float32[E, F] and present bool[E, M].
+def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT, precision: str = FLOAT32) -> dict:
+    """The arrays of a graph that the model reads and never trains: features of `precision` [E, F], present bool[E, M].
 
     With `absent` 'mean', an entity without a feature has the mean of the others'; `present` tells them apart all the
     same, for the samplers.
@@ -273,7 +318,7 @@ def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT) -> dict:
         if absent == MEAN and has.any():
             # Added up in float64, whatever the order of the entities.
             rows = np.where(has[:, None], rows, rows[has].mean(axis=0, dtype=np.float64)).astype(np.float32)
-        features[name] = jnp.asarray(rows)
+        features[name] = jnp.asarray(rows, precision)
     return {'features': features, 'present': jnp.asarray(graph.present)}
 
 
@@ -283,7 +328,13 @@ def fetched(features: Float[Array, 'U F'], place: Int[Array, '...']) -> Float[Ar
 
 
 def model_for(
-    graph: KnowledgeGraph, score: scoring.ScoreFunction, *, dim: int, normalize: bool, absent: str = LEFT_OUT
+    graph: KnowledgeGraph,
+    score: scoring.ScoreFunction,
+    *,
+    dim: int,
+    normalize: bool,
+    absent: str = LEFT_OUT,
+    precision: str = FLOAT32,
 ) -> MultiModalEmbedding:
     """The model of a graph's size and modalities."""
     return MultiModalEmbedding(
@@ -294,6 +345,7 @@ def model_for(
         feature_widths=tuple((name, rows.shape[1]) for name, rows in graph.features.items()),
         normalize=normalize,
         absent=absent,
+        precision=precision,
     )
 
 
@@ -301,7 +353,7 @@ def init_params(model: MultiModalEmbedding, key: Array) -> dict:
     """The parameters at the start: Xavier-uniform tables, angles uniform in a circle, projections as a linear layer's.
 
     Args:
-        model: from `model_for`.
+        model: from `model_for`, without a mesh: what is drawn is the same on all.
         key: a PRNG key.
 
     Returns:

@@ -33,6 +33,7 @@ def define_flags() -> None:
     flags.DEFINE_string('queries', None, "A TSV file of head, relation and tail, one of them '?', a query a line.")
     flags.DEFINE_integer('top', 10, 'How many answers a query gets.')
     flags.DEFINE_bool('novel', False, 'Leaves known facts out.')
+    flags.DEFINE_string('mesh', '', 'Where the tables lie meanwhile, as entity=8; by default on one device.')
     flags.DEFINE_enum(
         'format',
         None,
@@ -49,7 +50,7 @@ def main(_) -> int:
     # Imported late: a mistyped flag is answered at once.
     from mans_jax.prediction.predictor import Predictor
 
-    predictor = Predictor.load(flags.FLAGS.workdir)
+    predictor = Predictor.load(flags.FLAGS.workdir, flags.FLAGS.mesh)
     if flags.FLAGS['top'].present:
         _warn_of_too_many(predictor.run.graph, queries, flags.FLAGS.top)
     form = flags.FLAGS.format or ('table' if sys.stdout.isatty() else 'tsv')

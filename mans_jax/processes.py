@@ -1,5 +1,6 @@
 """Training by several processes, on one machine or on many: how they find each other, agree and part."""
 
+import atexit
 import contextlib
 import dataclasses
 import os
@@ -18,12 +19,15 @@ from jax.experimental import multihost_utils
 from mans_jax.config import Config
 from mans_jax.errors import InputError
 from mans_jax.graph import KnowledgeGraph
+from mans_jax.relay import Relay, free_port, listen_everywhere, listen_here
 
 AUTOMATIC = 'auto'
 """In place of an address: what a TPU pod or Slurm tells JAX of its processes."""
 
 _HEARTBEAT_S = 60
 """A process that is silent for so long counts as lost."""
+
+_ENDING = threading.Lock()
 
 _OF_EACH_HOST = ('data', 'features')
 """Fields that may differ between hosts, where files lie elsewhere: the graph's checksum tells what is in them."""
@@ -41,12 +45,12 @@ def join(coordinator: str, num_processes: int | None, process_id: int | None, ti
     Raises:
         InputError: an argument cannot be used, or not all processes came in time.
     """
-    address = None
+    address, relay = None, None
     if coordinator != AUTOMATIC:
         _check(coordinator, num_processes, process_id)
-        address = coordinator
         if process_id:
             _await_coordinator(coordinator, timeout_s)
+        address, relay = _relay(coordinator, is_first=not process_id)
     # JAX would end the process by itself, with a page of addresses: this comes before.
     giving_up = threading.Timer(timeout_s, _give_up, (coordinator, timeout_s))
     giving_up.daemon = True
@@ -56,6 +60,7 @@ def join(coordinator: str, num_processes: int | None, process_id: int | None, ti
             address,
             num_processes,
             process_id,
+            coordinator_bind_address=address,
             initialization_timeout=timeout_s + _HEARTBEAT_S,
             heartbeat_timeout_seconds=_HEARTBEAT_S,
             shutdown_timeout_seconds=_HEARTBEAT_S,
@@ -65,6 +70,10 @@ def join(coordinator: str, num_processes: int | None, process_id: int | None, ti
         raise InputError(f'--coordinator={coordinator}: the processes cannot come together: {why}') from None
     finally:
         giving_up.cancel()
+    if relay:
+        relay.watch()
+        # What is registered last is done first: JAX, which takes leave of the others at the exit, has been before.
+        atexit.register(relay.close)
     if not is_first():
         logging.set_verbosity(logging.WARNING)
 
@@ -111,10 +120,35 @@ def loss_of_others_is_told() -> Iterator[None]:
         if jax.process_count() == 1:
             raise
         why = str(error).partition('\n')[0]
-        _end(
-            f'process {jax.process_index()} has lost another process ({why[:200]}); the same commands, in all '
-            f'processes, go on at the last checkpoint'
-        )
+        _end_for_others(why[:200])
+
+
+def _relay(coordinator, is_first):
+    """The address that JAX is to take for process 0's, and the relay that leads from or to it."""
+    host, _, port = coordinator.rpartition(':')
+    if not is_first:
+        relay = Relay(listen_here(), (host.strip('[]'), int(port)), _lost)
+        return f'127.0.0.1:{relay.port}', relay
+    try:
+        listener = listen_everywhere(int(port))
+    except OSError as error:
+        raise InputError(
+            f'--coordinator={coordinator}: process 0 cannot listen on port {port} ({os.strerror(error.errno)}); '
+            f'choose another port'
+        ) from None
+    behind = '127.0.0.1', free_port()
+    return f'{behind[0]}:{behind[1]}', Relay(listener, behind, _lost)
+
+
+def _lost(address):
+    _end_for_others(f'the connection to {address} has ended')
+
+
+def _end_for_others(why):
+    _end(
+        f'process {jax.process_index()} has lost another process ({why}); the same commands, in all processes, go on '
+        f'at the last checkpoint'
+    )
 
 
 def _give_up(coordinator, timeout_s):
@@ -126,8 +160,9 @@ def _give_up(coordinator, timeout_s):
 
 def _end(message):
     """Ends this process at once: the others cannot take leave of it."""
-    print(f'error: {message}', file=sys.stderr, flush=True)
-    os._exit(1)
+    with _ENDING:  # Whichever thread comes first says why.
+        print(f'error: {message}', file=sys.stderr, flush=True)
+        os._exit(1)
 
 
 def _check(coordinator, num_processes, process_id):

@@ -20,7 +20,7 @@ from mans_jax.host_plan import steps_per_block, what_stays
 from mans_jax.models import MultiModalEmbedding, frozen_variables, model_for
 from mans_jax.samplers import NORMAL
 from mans_jax.scoring import SCORES
-from mans_jax.sharding import make_mesh, pad_rows, place, shardings
+from mans_jax.sharding import entity_rows, make_mesh, pad_rows, place, shardings
 from mans_jax.streaming import TripleStream
 from mans_jax.training_step import TrainingData, TrainState, check_sampler, init_state, training_data
 
@@ -88,12 +88,19 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
             f'config.{field} is {getattr(config, field)!r}, but {config.data} is read without any modality beside '
             f'structure: add one with --config.features.NAME=FILE, or set config.strategy to normal'
         )
-    model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize, absent=config.absent)
+    model = model_for(
+        graph,
+        SCORES[config.score],
+        dim=config.dim,
+        normalize=config.normalize,
+        absent=config.absent,
+        precision=config.precision,
+    )
     stays = what_stays(config, graph, model)
     with jax.default_device(host_device() if stays.triples else None):
         data = training_data(config, graph, without_features(graph) if stays.features or stays.triples else None)
     if stays.triples and not stays.features:
-        data = data.replace(frozen=frozen_variables(graph, config.absent))
+        data = data.replace(frozen=frozen_variables(graph, config.absent, config.precision))
     if data.known.max_answers >= graph.num_entities:
         raise NotServable(
             f'{graph.name}: some entity and relation of train are answered by all {graph.num_entities} entities, so '
@@ -116,11 +123,11 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
         data=data,
         known=known,
         steps_per_epoch=len(graph.train) // config.batch_size,
-        host=_host_of(config, graph, model, data, stays, drawn.entity.size) if any(stays[:3]) else None,
+        host=_host_of(config, graph, model, data, stays, drawn) if any(stays[:3]) else None,
     )
 
 
-def _host_of(config, graph, model, data, stays, num_negatives) -> Host:
+def _host_of(config, graph, model, data, stays, drawn) -> Host:
     if stays.table or stays.triples:
         try:
             check_sampler(model, config, data, ahead=True)
@@ -129,10 +136,11 @@ def _host_of(config, graph, model, data, stays, num_negatives) -> Host:
                 f'config.sampler is {config.sampler!r}, which looks at the model before it has drawn, but {stays.why}: '
                 f'take another sampler, or {stays.cure}'
             ) from None
+    num_negatives = drawn.entity.size // (drawn.chunk or 1)
     return Host(
         steps_per_block=steps_per_block(config, graph, model, stays, num_negatives),
         num_negatives=num_negatives,
-        fetcher=Fetcher(graph, config.absent) if stays.features else None,
+        fetcher=Fetcher(graph, config.absent, config.precision) if stays.features else None,
         table=stays.table,
         stream=TripleStream(graph.train, config.batch_size) if stays.triples else None,
     )
@@ -145,7 +153,7 @@ def with_seed(run: Run, seed: int) -> Run:
 
 
 def on_mesh(run: Run) -> Run:
-    """The same run with its data on the mesh of its config; the run itself where that is empty.
+    """The same run with its data on the mesh of its config, of which its model knows; the run itself without one.
 
     Raises:
         InputError: the devices do not fill the mesh.
@@ -153,17 +161,18 @@ def on_mesh(run: Run) -> Run:
     mesh = make_mesh(run.config.mesh)
     if mesh is None:
         return run
-    return dataclasses.replace(run, data=place(run.data, mesh), known=place(run.known, mesh))
+    model = run.model.clone(mesh=mesh)
+    return dataclasses.replace(run, model=model, data=place(run.data, mesh), known=place(run.known, mesh))
 
 
 def first_state(run: Run) -> TrainState:
     """The state before the first step, on the device or on the mesh of the run; no device makes more than its part."""
-    mesh = make_mesh(run.config.mesh)
     if run.host and run.host.table:
         with jax.default_device(host_device()):
             state = on_host(init_state(run.model, run.config, run.data))
         device = jax.local_devices()[0]
         return jax.tree.map(lambda x: x if isinstance(x, np.ndarray) else jax.device_put(x, device), state)
+    mesh = run.model.mesh
     if mesh is None:
         # On its device as a restored state is: to JAX, one that has no place of its own is another program's.
         return jax.device_put(init_state(run.model, run.config, run.data), jax.local_devices()[0])
@@ -177,9 +186,9 @@ def first_state(run: Run) -> TrainState:
 
 def state_like(run: Run) -> TrainState:
     """The shapes of a state of the run, and where its arrays go."""
-    mesh = make_mesh(run.config.mesh)
     if run.host and run.host.table:
         return on_host(jax.eval_shape(lambda: init_state(run.model, run.config, run.data)))
+    mesh = run.model.mesh
     if mesh is None:
         return jax.eval_shape(lambda: init_state(run.model, run.config, run.data))
     like = jax.eval_shape(lambda data: pad_rows(init_state(run.model, run.config, data), mesh), run.data)
@@ -188,23 +197,24 @@ def state_like(run: Run) -> TrainState:
     )
 
 
-def load_run(workdir) -> tuple[Run, TrainState]:
+def load_run(workdir, mesh: str = '') -> tuple[Run, TrainState]:
     """A trained run as it was tested: its graph, model and the best state on valid, or the last one.
 
     Args:
         workdir: the folder of the run.
+        mesh: on which it is read, whatever it was trained on, as `Config.mesh`; by default on one device.
 
     Raises:
-        InputError: there is no run or no whole checkpoint in it, it is a newer version's, or the files of its graph
-            are not those that it was trained on.
+        InputError: there is no run or no whole checkpoint in it, it is a newer version's, the files of its graph are
+            not those that it was trained on, or the devices do not fill the mesh.
     """
     workdir = Path(workdir)
-    config = dataclasses.replace(_with_paths_of_then(read_config(workdir), workdir), mesh='')
+    config = dataclasses.replace(_with_paths_of_then(read_config(workdir), workdir), mesh=mesh)
     with Checkpoints(workdir / 'checkpoints') as checkpoints:
         step = _tested_step(config, checkpoints)
         if step is None:
             raise InputError(f'{workdir}: no checkpoint of this run is there; train it first')
-        run = prepare_run(config)
+        run = on_mesh(prepare_run(config))
         check_graph(run.graph, checkpoints.read_record(step)['graph'], workdir)
         # It is trained no more: what its parameters make of features that stay on the host is made once.
         state = jax.tree.map(jnp.asarray, restore_tested(run, checkpoints))
@@ -226,10 +236,10 @@ def _tested_step(config, checkpoints) -> int | None:
     return checkpoints.latest_step() if step is None else step
 
 
-def parameters_digest(params: dict) -> str:
-    """What tells trained parameters from others, in a file beside them."""
+def parameters_digest(params: dict, num_entities: int) -> str:
+    """What tells trained parameters from others, in a file beside them; the same on every mesh."""
     digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(params):
+    for leaf in jax.tree.leaves(entity_rows(jax.tree.map(np.asarray, params), num_entities)):
         digest.update(np.ascontiguousarray(leaf).data)
     return digest.hexdigest()[:16]
 

@@ -89,10 +89,13 @@ class SamplerText:
         given = {name: None if isinstance(default, type) else default for name, default in defaults.items()}
         return {**given, **self.options}
 
+    def holds(self, *names: str) -> bool:
+        """Whether it or a sampler inside it has one of these names."""
+        return self.name in names or any(inner.holds(*names) for inner in self.inner)
+
     def exchanges_modalities(self) -> bool:
         """Whether it or a sampler inside it makes virtual negatives."""
-        own = self.name in STRATEGIES or self.name == 'random_modalities'
-        return own or any(inner.exchanges_modalities() for inner in self.inner)
+        return self.holds(*STRATEGIES, 'random_modalities')
 
     def learners(self) -> tuple[str, ...]:
         """The names, its own and of those inside it, that are of families that learn."""
@@ -209,6 +212,7 @@ FAMILIES = {
     'cans': _tabled(sampling.cans, _by_concept, concepts=''),
     'in_batch': _leaf(sampling.in_batch, sides=BERNOULLI),
     'shared_pool': _leaf(sampling.shared_pool, pool=0, sides=BERNOULLI),
+    'chunk_pool': _leaf(sampling.chunk_pool, chunk=0, sides=BERNOULLI),
     'eans': _leaf(sampling.eans, learns=True, every=1000, clusters=100, spread=290.0, sides=BERNOULLI),
     'from_file': _tabled(sampling.supplied, _from_file, negatives='', keys=negatives_file.LABEL),
     'mixture': _combination(sampling.mixture, share=0.5, share_end=float),

@@ -22,6 +22,9 @@ from mans_jax.graph import TAIL
 
 Vector = Float[Array, '... D']
 
+_NEAREST = 1e-6
+"""The least squared distance that a matrix product is trusted with, as a share of the vectors' squared lengths."""
+
 
 class ScoreFunction(NamedTuple):
     """A score function in the form that training and ranking use.
@@ -32,12 +35,15 @@ class ScoreFunction(NamedTuple):
         compare: (query [..., D], candidate [..., D]) -> plausibility [...].
         compare_all: (queries [Q, D], candidates [D, C]) -> plausibility [Q, C], every query with every candidate;
             candidates stand in columns so that they are read in the order of memory.
+        compare_chunk: the same for training, with a precision as of `jax.lax.dot`: as a matrix product where the score
+            has such a form, also where its rounding errors are those of the vectors' lengths and not of a distance.
         relation_width: D -> W, the width of a relation's vector.
     """
 
     query: Callable
     compare: Callable
     compare_all: Callable
+    compare_chunk: Callable
     relation_width: Callable[[int], int]
 
     def score(self, head: Vector, relation: Float[Array, '... W'], tail: Vector) -> Float[Array, '...']:
@@ -247,8 +253,23 @@ def _minus_l2_all(queries, candidates):
     return -_root(_sum_over_pairs(jnp.square, queries, candidates))
 
 
-def _dot_all(queries, candidates):
-    return jnp.matmul(queries, candidates, precision=jax.lax.Precision.HIGHEST)
+def _dot_all(queries, candidates, precision=jax.lax.Precision.HIGHEST):
+    return jnp.matmul(queries, candidates, precision=precision)
+
+
+def _minus_l2_product(queries, candidates, precision):
+    lengths = jnp.sum(queries * queries, axis=1)[:, None] + jnp.sum(candidates * candidates, axis=0)
+    square = lengths - 2 * jnp.matmul(queries, candidates, precision=precision)
+    # What is left of near vectors is rounding: below this a gradient by its root would be many times too long.
+    return -_root(jnp.maximum(square, _NEAREST * lengths))
+
+
+def _minus_l1_chunk(queries, candidates, precision):
+    return _minus_l1_all(queries, candidates)
+
+
+def _minus_moduli_chunk(queries, candidates, precision):
+    return _minus_moduli_all(queries, candidates)
 
 
 def _modulus(real, imaginary):
@@ -267,11 +288,11 @@ def _half_width(dim):
     return dim // 2
 
 
-TRANSE_L1 = ScoreFunction(_translate, _minus_l1, _minus_l1_all, _same_width)
-TRANSE_L2 = ScoreFunction(_translate, _minus_l2, _minus_l2_all, _same_width)
-DISTMULT = ScoreFunction(_multiply, _dot, _dot_all, _same_width)
-COMPLEX = ScoreFunction(_multiply_complex, _dot, _dot_all, _same_width)
-ROTATE = ScoreFunction(_turn, _minus_moduli, _minus_moduli_all, _half_width)
+TRANSE_L1 = ScoreFunction(_translate, _minus_l1, _minus_l1_all, _minus_l1_chunk, _same_width)
+TRANSE_L2 = ScoreFunction(_translate, _minus_l2, _minus_l2_all, _minus_l2_product, _same_width)
+DISTMULT = ScoreFunction(_multiply, _dot, _dot_all, _dot_all, _same_width)
+COMPLEX = ScoreFunction(_multiply_complex, _dot, _dot_all, _dot_all, _same_width)
+ROTATE = ScoreFunction(_turn, _minus_moduli, _minus_moduli_all, _minus_moduli_chunk, _half_width)
 
 SCORES = {
     'transe_l1': TRANSE_L1,

@@ -1,7 +1,8 @@
 """Where arrays lie on many devices: a mesh of 'data' x 'entity', entity tables by row, batches by example.
 
-Rows are dealt out evenly, so that tables are padded where the entities do not divide. The padding is seen here alone:
-programs read tables through `entity_rows`, and a checkpoint is restored with as many rows as its reader has.
+Rows are dealt out evenly, so that tables are padded where the entities do not divide. The padding is never seen: no id
+leads to it, a model that knows of its mesh leaves it out where it looks at all entities, and a checkpoint is restored
+with as many rows as its reader has.
 """
 
 import re
@@ -80,6 +81,11 @@ def make_mesh(text: str) -> Mesh | None:
     return jax.make_mesh(sizes, (DATA, ENTITY), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
+def padded(num_entities: int, mesh: Mesh | None) -> int:
+    """The rows of a table on a mesh, all shards together."""
+    return num_entities if mesh is None else num_entities + -num_entities % mesh.shape[ENTITY]
+
+
 def entity_rows(tree: PyTree, num_entities: int) -> PyTree:
     """The tree without the padding of its entity tables; as it is, where there is none."""
     return _map(tree, lambda x: x[:num_entities], lambda x: x)
@@ -89,7 +95,7 @@ def pad_rows(tree: PyTree, mesh: Mesh) -> PyTree:
     """The tree with rows of zeros added to its entity tables, until the entity axis divides them."""
 
     def pad(x):
-        missing = -x.shape[0] % mesh.shape[ENTITY]
+        missing = padded(x.shape[0], mesh) - x.shape[0]
         return jnp.pad(x, ((0, missing),) + ((0, 0),) * (x.ndim - 1)) if missing else x
 
     return _map(tree, pad, lambda x: x)
@@ -111,7 +117,7 @@ def place(tree: PyTree, mesh: Mesh) -> PyTree:
 
     def put(x, sharding):
         host = np.asarray(x)
-        missing = -len(host) % mesh.shape[ENTITY] if sharding.spec else 0
+        missing = padded(len(host), mesh) - len(host) if sharding.spec else 0
         shape = (len(host) + missing, *host.shape[1:]) if missing else host.shape
 
         def part(index):
@@ -131,6 +137,11 @@ def split_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
     if mesh is None:
         return tree
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(DATA)))
+
+
+def repeat(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Within a program: arrays that every device has whole."""
+    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def settle(tree: PyTree, mesh: Mesh | None) -> PyTree:

@@ -26,7 +26,6 @@ from mans_jax.processes import agree, check_same, is_first
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
 from mans_jax.runs import Run, check_graph, first_state, on_mesh, prepare_run, restore_tested, with_seed
 from mans_jax.seeds import SeedsProgram, seeds_programs
-from mans_jax.sharding import make_mesh
 from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
 from mans_jax.tasks.link_prediction_by_blocks import predict_links_by_blocks
 from mans_jax.tasks.link_prediction_on_mesh import predict_links_on_mesh
@@ -359,8 +358,7 @@ def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
     if run.host and run.host.table:
         part = partial(variables_of, state.params, run.host.fetcher)
         return predict_links_by_blocks(run.model, part, graph, triples, known, progress)
-    mesh = make_mesh(run.config.mesh)
-    predict = partial(predict_links_on_mesh, mesh) if mesh else predict_links
+    predict = predict_links_on_mesh if run.model.mesh else predict_links
     return predict(run.model, state.params, run.frozen(state.params), graph, triples, known, progress)
 
 

@@ -17,10 +17,11 @@ from mans_jax.losses import LOSSES
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, fetched, frozen_variables, init_params
 from mans_jax.objectives import OBJECTIVES
 from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, take_rows
+from mans_jax.optim_on_mesh import apply_row_updates_on_mesh, update_on_mesh
 from mans_jax.samplers import Inputs, around_drawn, build_tables, make_sampler, modalities_to_replace, what_draws
 from mans_jax.sampling import Corruption, Sampler, View
 from mans_jax.scoring import SCORES
-from mans_jax.sharding import entity_rows, make_mesh, settle, split_batch
+from mans_jax.sharding import entity_rows, repeat, settle, split_batch
 
 
 class TrainState(train_state.TrainState):
@@ -73,7 +74,7 @@ def training_data(config: Config, graph: KnowledgeGraph, frozen: dict | None = N
             jnp.asarray(graph.train[: config.batch_size] if config.stream_triples else graph.train)
         ),
         known=KnownTriples.build(graph.train, **sizes),
-        frozen=frozen_variables(graph, config.absent) if frozen is None else frozen,
+        frozen=frozen_variables(graph, config.absent, config.precision) if frozen is None else frozen,
         tables=build_tables(config.sampler_text(), graph),
         seed=jnp.uint32(config.seed),
     )
@@ -140,7 +141,7 @@ def init_state(model: MultiModalEmbedding, config: Config, data: TrainingData) -
     keys = _named_keys(data.seed)
     return TrainState.create(
         apply_fn=model.apply,
-        params=init_params(model, keys.params),
+        params=init_params(model.clone(mesh=None), keys.params),
         tx=_optimizer(config.optimizer, config.learning_rate),
         sampler_state=sampler_of(config, data).init(keys.sampler),
         totals={name: jnp.zeros(()) for name in ('loss', 'virtual_share')},
@@ -208,8 +209,9 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         steps_per_epoch: steps after which the training set is shuffled anew.
     """
     total_steps = config.num_epochs * steps_per_epoch
-    is_row_sparse = isinstance(_optimizer(config.optimizer, config.learning_rate), RowSparse)
-    mesh = make_mesh(config.mesh)
+    optimizer, mesh = _optimizer(config.optimizer, config.learning_rate), model.mesh
+    is_row_sparse = isinstance(optimizer, RowSparse)
+    update, apply = _rules_of(optimizer, mesh, model.num_entities)
 
     def draws_of(state: TrainState, data: TrainingData, drawn: Drawn | None) -> Callable:
         """(step, how many steps of this call were before it, key of the batch) -> its positives and the sampler."""
@@ -235,7 +237,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         positives, sampler = draws(state.step, place, batch_key)
         positives = split_batch(positives, mesh)
 
-        seen_by, params, rows = _Seen(model, data.frozen), state.params, None
+        seen_by, params, rows = _Seen(model, data.frozen), state.params, ()
 
         if config.loss in OBJECTIVES:
             objective = OBJECTIVES[config.loss](config.non_fact_weight)
@@ -250,8 +252,9 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
             loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
             if is_row_sparse:
-                rows, positives, corruption, last = _renumber(last, positives, corruption)
-                seen_by, params = seen_by.at_rows(rows), {**params, ENTITY: take_rows(params[ENTITY], rows)}
+                named, positives, corruption, last = _renumber(last, positives, corruption, mesh)
+                seen_by, params = seen_by.at_rows(named), {**params, ENTITY: take_rows(params[ENTITY], named)}
+                rows = (named,)
 
             def loss_fn(params):
                 method = seen_by.model.score_batch
@@ -267,11 +270,10 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         found = differentiate(state, data, draws, place, last)
         is_first = state.step % steps_per_epoch == 0
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found.sums)
-        updates, opt_state = _updates(state, found)
-        apply = functools.partial(apply_row_updates, rows=found.rows) if is_row_sparse else optax.apply_updates
+        updates, opt_state = update(found.gradients, state.opt_state, state.params, *found.rows)
         stepped = state.replace(
             step=state.step + 1,
-            params=apply(state.params, updates),
+            params=apply(state.params, updates, *found.rows),
             opt_state=opt_state,
             sampler_state=found.sampler_state,
             totals=totals,
@@ -290,17 +292,17 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     @jax.jit
     def next_norms(state: TrainState, data: TrainingData, drawn: Drawn | None = None):
         found = differentiate(state, data, draws_of(state, data, drawn), 0, unseen())
-        updates, _ = _updates(state, found)
+        updates, _ = update(found.gradients, state.opt_state, state.params, *found.rows)
         return optax.tree.norm(found.gradients), optax.tree.norm(updates)
 
     return TrainingLoop(train_steps, next_norms)
 
 
 class _Found(NamedTuple):
-    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows`."""
+    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows[0]`."""
 
     gradients: dict
-    rows: Int[Array, 'U'] | None
+    rows: tuple[()] | tuple[Int[Array, 'U']]
     sampler_state: PyTree
     sums: dict[str, Array]
     last: Int[Array, 'E']
@@ -313,33 +315,38 @@ class _Seen(NamedTuple):
     frozen: dict
 
     def variables(self, params):
-        return entity_rows({PARAMS: params, FROZEN: self.frozen}, self.model.num_entities)
+        return {PARAMS: params, FROZEN: self.frozen}
 
     def at_rows(self, rows) -> '_Seen':
         """Of so many entities, which are numbered by their place in `rows`."""
+        model = self.model.clone(num_entities=rows.shape[0], mesh=None)
         if 'place' not in self.frozen:
-            return _Seen(self.model.clone(num_entities=rows.shape[0]), take_rows(self.frozen, rows))
+            return _Seen(model, take_rows(self.frozen, rows))
         # What is no row must not read as one that was not fetched.
         place = self.frozen['place'].at[rows].get(mode='fill', fill_value=0)
         features = {name: fetched(x, place) for name, x in self.frozen['features'].items()}
-        frozen = {'features': features, 'present': take_rows(self.frozen['present'], rows)}
-        return _Seen(self.model.clone(num_entities=rows.shape[0]), frozen)
+        return _Seen(model, {'features': features, 'present': take_rows(self.frozen['present'], rows)})
 
 
-def _renumber(last, positives, corruption):
+def _renumber(last, positives, corruption, mesh):
     """The distinct entities of a batch, and the batch with each entity's place among them in place of its id."""
     batch_size = positives.head.shape[0]
-    ids = jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)])
-    found = distinct_rows(last, ids)
+    ids = jnp.concatenate([positives.head, positives.tail, corruption.intruders()])
+    # All devices find out the same: ids are few beside the rows that they name.
+    found = distinct_rows(last, repeat(ids, mesh))
     head, tail, entity = jnp.split(found.place, [batch_size, 2 * batch_size])
-    placed = corruption.replace(entity=entity.reshape(corruption.entity.shape))
-    return found.rows, Triple(head, positives.relation, tail), placed, found.last
+    entity = jnp.repeat(entity.reshape(-1, corruption.entity.shape[1]), corruption.chunk or 1, axis=0)
+    head, tail, entity = split_batch((head, tail, entity), mesh)
+    return found.rows, Triple(head, positives.relation, tail), corruption.replace(entity=entity), found.last
 
 
-def _updates(state, found):
-    if found.rows is None:
-        return state.tx.update(found.gradients, state.opt_state, state.params)
-    return state.tx.update(found.gradients, state.opt_state, state.params, found.rows)
+def _rules_of(optimizer, mesh, num_entities) -> tuple[Callable, Callable]:
+    """(gradients, state, params, *rows) -> (updates, state), and (params, updates, *rows) -> params."""
+    if not isinstance(optimizer, RowSparse):
+        return optimizer.update, optax.apply_updates
+    if mesh is None:
+        return optimizer.update, apply_row_updates
+    return update_on_mesh(optimizer, mesh, num_entities), apply_row_updates_on_mesh(mesh, num_entities)
 
 
 def progress_of(step: Int[Array, ''], total_steps: int) -> Float[Array, '']:

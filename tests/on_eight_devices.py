@@ -5,11 +5,15 @@ import json
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mans_jax import training
 from mans_jax.errors import InputError
+from mans_jax.evaluation import TASKS, evaluate_run
+from mans_jax.optim import ROW_SPARSE
+from mans_jax.prediction.predictor import Predictor
 from mans_jax.runs import first_state, load_run, on_mesh, prepare_run
 from mans_jax.samplers import FAMILIES
 from mans_jax.sharding import entity_rows
@@ -86,6 +90,27 @@ def test_a_hundred_steps_are_those_of_one_device(folder, alone, mesh):
     assert not padding.any()
 
 
+def test_a_hundred_row_sparse_steps_are_the_dense_ones_of_one_device(folder, alone):
+    run = run_of(folder, MESHES[0], optimizer='sparse_sgd', num_epochs=10)
+    state = trained(run, 100)
+    found, (wanted, _) = numbers_of(run, state), alone
+    for name in ('params', 'totals'):
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found[name], wanted[name])
+    assert {shard.data.shape[0] for shard in state.params['entity'].addressable_shards} == {51}
+    padding = np.asarray(state.params['entity'])[run.graph.num_entities :]
+    assert not padding.any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('mesh', MESHES)
+@pytest.mark.parametrize('optimizer', ROW_SPARSE)
+def test_row_sparse_steps_and_their_slots_are_those_of_one_device(folder, optimizer, mesh):
+    one, many = (run_of(folder, text, optimizer=optimizer, num_epochs=10) for text in ('', mesh))
+    found, wanted = (numbers_of(run, trained(run, 100)) for run in (many, one))
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
+
+
 def test_each_device_has_its_rows_alone(folder):
     run = run_of(folder, 'data=2,entity=4', optimizer='adam')
     state = trained(run, 3)
@@ -94,19 +119,28 @@ def test_each_device_has_its_rows_alone(folder):
     assert state.params['relation'].sharding.is_fully_replicated
 
 
-@pytest.mark.parametrize('graph', ['folder', 'small_folder'])
-@pytest.mark.parametrize('strategy', ['normal', 'mans_a'])
+@pytest.mark.parametrize(
+    ('graph', 'strategy', 'optimizer'),
+    [
+        ('folder', 'normal', 'adam'),
+        ('folder', 'mans_a', 'adam'),
+        ('small_folder', 'normal', 'adam'),
+        ('small_folder', 'mans_a', 'adam'),
+        ('folder', 'normal', 'sparse_adagrad'),
+    ],
+)
 @pytest.mark.parametrize('mesh', MESHES[:2])
-def test_a_step_gathers_no_table(request, graph, strategy, mesh):
-    run = run_of(request.getfixturevalue(graph), mesh, strategy=strategy)
+def test_a_step_gathers_no_table(request, graph, strategy, optimizer, mesh):
+    run = run_of(request.getfixturevalue(graph), mesh, strategy=strategy, optimizer=optimizer)
     loop = training.make_training_loop(run.model, run.config, run.steps_per_epoch)
     text = loop.train_steps.lower(first_state(run), run.data, 1).compile().as_text()
     gathered = re.findall(r'= \(?(\w+\[[\d,]*\]).*? all-gather(?:-start)?\(', text)
     assert re.search(r' all-reduce(?:-start)?\(', text), 'no collective at all: nothing is sharded'
-    # Ids of the batch may be: a table has two axes or more.
-    assert not [shape for shape in gathered if ',' in shape], gathered
+    # Ids of the batch may be: a table has two columns or more.
+    assert not [shape for shape in gathered if re.search(r',(?!1\])', shape)], gathered
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', EXAMPLES)
 def test_every_sampler_runs_on_a_mesh(folder, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -168,6 +202,55 @@ def test_a_run_goes_on_on_another_mesh(folder, tmp_path, monkeypatch, before, af
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), state.params, wanted.params)
     found, undisturbed = (json.loads((tmp_path / name / 'results.json').read_text()) for name in ('run', 'undisturbed'))
     assert found['test']['mrr'] == pytest.approx(undisturbed['test']['mrr'], abs=1e-3)
+
+
+@pytest.fixture(scope='module')
+def workdir(small_folder, tmp_path_factory):
+    """Of a short run, read on one device and on meshes that do not divide its 42 entities."""
+    workdir = tmp_path_factory.mktemp('run')
+    train_and_evaluate(short_recipe(small_folder, num_epochs=1, evaluate_every=0), workdir)
+    return workdir
+
+
+def assert_near(found, wanted):
+    """Whether results that JSON can hold are the same, numbers up to the order of sums."""
+    assert jax.tree.structure(found) == jax.tree.structure(wanted)
+    for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        assert x == (y if isinstance(y, str) else pytest.approx(y, rel=1e-5))
+
+
+@pytest.mark.parametrize('tasks', [['link_prediction'], pytest.param(list(TASKS), marks=pytest.mark.slow)])
+def test_a_run_is_judged_on_a_mesh_as_on_one_device(workdir, tasks):
+    wanted, found = (evaluate_run(*load_run(workdir, mesh), 'test', tasks) for mesh in ('', MESHES[0]))
+    assert wanted['tasks'].keys() == set(tasks), wanted['not_served']
+    assert_near(found, wanted)
+
+
+@pytest.mark.parametrize('mesh', [MESHES[0], pytest.param(MESHES[1], marks=pytest.mark.slow)])
+def test_answers_are_those_of_one_device(workdir, mesh):
+    one, many = (Predictor.load(workdir, text) for text in ('', mesh))
+    assert {shard.data.shape[0] for shard in many.params['entity'].addressable_shards} in ({6}, {11})
+    for ask in (
+        lambda predictor: predictor.tails([3, 41, 0], [0, 1, 2], 42),
+        lambda predictor: predictor.heads([0, 1], [3, 5], 5, novel=True),
+        lambda predictor: predictor.relations([3, 41], [4, 0]),
+    ):
+        found, wanted = (dataclasses.asdict(ask(predictor)) for predictor in (many, one))
+        for name in ('labels', 'ids', 'ranks', 'known'):
+            np.testing.assert_array_equal(found[name], wanted[name])
+        for name in ('scores', 'probabilities'):
+            np.testing.assert_allclose(found[name], wanted[name], rtol=1e-5, atol=1e-6)
+
+
+def test_an_answer_that_is_not_finite_is_named_as_on_one_device(workdir):
+    said = []
+    for mesh in ('', MESHES[0]):
+        predictor = Predictor.load(workdir, mesh)
+        candidates = predictor.candidates._replace(columns=jnp.full_like(predictor.candidates.columns, jnp.nan))
+        with pytest.raises(InputError) as error:
+            dataclasses.replace(predictor, candidates=candidates).heads(0, 3)
+        said.append(str(error.value))
+    assert said[0] == said[1]
 
 
 def test_a_mesh_that_the_devices_do_not_fill_is_refused(folder):

@@ -17,6 +17,7 @@ LEAVES = {
     'cans': "cans(num_negatives=3, sides='uniform', concepts='concepts.tsv')",
     'in_batch': "in_batch(num_negatives=3, sides='uniform')",
     'shared_pool': "shared_pool(num_negatives=3, pool=8, sides='uniform')",
+    'chunk_pool': "chunk_pool(num_negatives=3, chunk=0, sides='uniform')",
     'nscaching': "nscaching(num_negatives=3, cache_size=5, candidates=4, sides='uniform')",
     'mmrns': 'mmrns(num_negatives=3, candidates=30, temperature=5, learning_rate=0.01)',
     'kbgan': "kbgan(num_negatives=3, generator='complex', pretrained='.', candidates=5, learning_rate=0.1, "

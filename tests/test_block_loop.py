@@ -38,11 +38,11 @@ def loops(folder, steps_per_block, table=False, **overrides):
     features = {name: str(folder / f'{name}.npy') for name in ('visual', 'text')}
     config = short_recipe(folder, features=features, **overrides)
     graph, _ = load_graph(config.data, config.features)
-    sizes = {'dim': config.dim, 'normalize': config.normalize, 'absent': config.absent}
+    sizes = {name: getattr(config, name) for name in ('dim', 'normalize', 'absent', 'precision')}
     model = model_for(graph, SCORES[config.score], **sizes)
     data, part = training_data(config, graph), training_data(config, graph, without_features(graph))
     number = config.batch_size * config.num_negatives
-    host = Host(steps_per_block, number, Fetcher(graph, config.absent), table=table)
+    host = Host(steps_per_block, number, Fetcher(graph, config.absent, config.precision), table=table)
     state = init_state(model, config, part)
     return (
         (make_training_loop(model, config, STEPS), data, init_state(model, config, data)),
@@ -65,6 +65,7 @@ def assert_close(one, other):
 MANS_A = {'strategy': 'mans_a', 'marks': 'per_sample'}
 MANS_T = {'strategy': 'mans_t', 'optimizer': 'lazy_adam', 'with_replacement': True, 'absent': 'mean'}
 DHNS = {'sampler': 'dhns(shared_pool(pool=4), steps=5)', 'optimizer': 'sparse_adagrad', 'absent': 'learned'}
+CHUNKS = {'sampler': 'chunk_pool(num_negatives=3, chunk=4)', 'optimizer': 'sgd', 'precision': 'bfloat16'}
 
 
 @pytest.mark.parametrize(
@@ -73,10 +74,12 @@ DHNS = {'sampler': 'dhns(shared_pool(pool=4), steps=5)', 'optimizer': 'sparse_ad
         (False, MANS_A),
         (False, MANS_T),
         (False, DHNS),
+        (False, CHUNKS),
         (True, {**MANS_A, 'optimizer': 'lazy_adam'}),
         (True, {**MANS_T, 'sampler': 'mixture(uniform, in_batch)', 'optimizer': 'rowwise_adagrad'}),
+        (True, {**CHUNKS, 'optimizer': 'sparse_sgd'}),
     ],
-    ids=['mans_a', 'lazy_adam', 'dhns', 'table_lazy_adam', 'table_rowwise_adagrad'],
+    ids=['mans_a', 'lazy_adam', 'dhns', 'chunk_pool', 'table_lazy_adam', 'table_rowwise_adagrad', 'table_chunk_pool'],
 )
 def test_steps_are_those_with_all_on_the_device(folder, table, recipe):
     of_device, of_host = loops(folder, 5, table, **recipe)

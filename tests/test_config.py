@@ -118,6 +118,7 @@ TOO_LOW = {
     'keep_checkpoints': 0,
     'learning_rate': 0.0,
     'share': -0.1,
+    'device_memory_gb': -0.5,
 }
 
 
@@ -167,9 +168,9 @@ def test_a_complex_score_needs_an_even_width(score):
             "config.sampler is 'nscaching', but loss one_vs_all takes no negatives: set it to bernoulli",
         ),
         (
-            {'mesh': 'entity=2', 'optimizer': 'sparse_sgd'},
-            "config.optimizer is 'sparse_sgd', which touches rows on one device alone, but config.mesh is 'entity=2': "
-            'take one of adam, adagrad, sgd, or leave the mesh empty',
+            {'loss': 'softplus', 'sampler': 'concatenate(uniform, own_margin(mans_v(uniform)))'},
+            "config.sampler is 'concatenate(uniform, own_margin(mans_v(uniform)))', but loss softplus has no margin of "
+            'which own_margin could take a share: leave it out, or take one of margin_ranking, self_adversarial',
         ),
         (
             {'loss': 'one_vs_all', 'optimizer': 'lazy_adam'},
@@ -217,6 +218,7 @@ CHANGED = {
     'dim': 64,
     'normalize': False,
     'absent': 'learned',
+    'precision': 'bfloat16',
     'sampler': 'uniform',
     'num_negatives': 2,
     'strategy': 'mans_a',
@@ -232,6 +234,7 @@ CHANGED = {
     'learning_rate': 0.5,
     'batch_size': 180,
     'with_replacement': True,
+    'stream_triples': True,
     'seed': 1,
     'ties': 'optimistic',
 }
@@ -242,6 +245,7 @@ FREE = {
     'checkpoint_every': 7,
     'keep_checkpoints': 5,
     'mesh': 'entity=2',
+    'device_memory_gb': 0.5,
 }
 
 

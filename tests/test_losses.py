@@ -160,3 +160,13 @@ def test_temperature_zero_weighs_all_alike():
     want = -np.mean([(log_sigmoid(p + MARGIN) + np.mean([log_sigmoid(-n - MARGIN) for n in row])) / 2
                      for p, row in zip(positive, negative, strict=True)])  # fmt: skip
     np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_the_losses_with_a_margin_are_those_that_a_share_of_it_changes():
+    positive, negative = map(jnp.asarray, float32(scores(3, 4)))
+    changed = set()
+    for name, make in LOSSES.items():
+        loss, half = make(MARGIN, TEMPERATURE), jnp.full((3, 4), 0.5)
+        if not np.isclose(loss(positive, negative), loss(positive, negative, None, half)):
+            changed.add(name)
+    assert changed == set(losses.WITH_MARGIN)

@@ -360,6 +360,60 @@ def test_a_batch_is_scored_alike_however_many_negatives_it_has(make_graph, name)
         np.testing.assert_allclose(alone[:, 0], together[:, k], rtol=1e-5, atol=1e-5)
 
 
+@every_score
+@pytest.mark.parametrize('chunk', [3, 9])
+def test_what_chunks_share_is_scored_as_any_negatives(graph, name, chunk):
+    """Normal and virtual ones, with absent modalities, and the gradients of all parameters."""
+    model, variables = model_and_variables(graph, name)
+    positives, rng = Triple.from_rows(jnp.asarray(graph.train[:9])), np.random.default_rng(0)
+    entity = np.repeat(rng.integers(0, graph.num_entities, (9 // chunk, 4)), chunk, axis=0)
+    side = np.repeat(rng.integers(0, 2, (9, 1)), 4, axis=1).astype(np.int8)
+    apart = Corruption(jnp.asarray(entity, jnp.int32), jnp.asarray(side), jnp.asarray(rng.random((9, 4, 3)) < 0.7))
+    cotangent = jnp.asarray(rng.normal(size=(9, 4)), jnp.float32)
+
+    def scores(corruption):
+        def score(params):
+            inputs = {**variables, PARAMS: params}
+            return model.apply(inputs, positives, corruption, method=model.score_batch)
+
+        (positive, negative), vjp = jax.vjp(score, variables[PARAMS])
+        pairs = model.apply(variables, positives, corruption, method=model.score_pairs)
+        return positive, negative, pairs, vjp((jnp.ones(9), cotangent))[0]
+
+    got, want = jax.jit(scores)(apart.replace(chunk=chunk)), jax.jit(scores)(apart)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5), got, want)
+
+
+def test_what_chunks_share_is_embedded_and_compared_once(make_graph):
+    graph = with_wide_features(make_graph(0, num_entities=2048, number=64))
+    fields = {'num_negatives': 32, 'score': 'distmult'}
+    apart, shared = (
+        flops_of_a_step(graph, 'normal', sampler=text, **fields) for text in ('uniform', 'chunk_pool(chunk=16)')
+    )
+    assert shared < 0.25 * apart
+
+
+def test_in_bfloat16_features_and_projections_are_rounded_and_nothing_else(graph):
+    model, variables = model_and_variables(graph, 'transe_l1')
+    rounded = model.clone(precision='bfloat16')
+    frozen = frozen_variables(graph, precision='bfloat16')
+    assert all(x.dtype == jnp.bfloat16 for x in frozen['features'].values())
+
+    def round_by_hand(x):
+        return np.asarray(x).astype(jnp.bfloat16).astype(np.float32)
+
+    def embed(model, variables):
+        return model.apply(variables, method=model.embed_all).vectors
+
+    by_hand = {
+        PARAMS: {n: round_by_hand(x) if n.endswith('_kernel') else x for n, x in variables[PARAMS].items()},
+        FROZEN: {**variables[FROZEN], 'features': jax.tree.map(round_by_hand, variables[FROZEN]['features'])},
+    }
+    got = embed(rounded, {**variables, FROZEN: frozen})
+    np.testing.assert_allclose(got, embed(model, by_hand), rtol=1e-6, atol=1e-6)
+    assert got.dtype == jnp.float32 and np.abs(got - embed(model, variables)).max() > 1e-4
+
+
 def test_an_adaptive_sampler_embeds_nothing_of_its_own(wide_graph, monkeypatch):
     normal = flops_of_a_step(wide_graph, 'normal')
     assert flops_of_a_step(wide_graph, 'mans_a') < 1.05 * normal

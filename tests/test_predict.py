@@ -107,6 +107,7 @@ def test_more_answers_than_there_are_is_said_once(predict, tmp_path):
         ((*LOOK, '--top=0'), '--top=0: at least 1 answer'),
         ((*LOOK, '--top=x'), 'flag --top=x: invalid literal'),
         ((*LOOK, '--format=csv'), 'flag --format=csv: value should be one of <table|tsv|jsonl>'),
+        ((*LOOK, '--mesh=entity=8'), "config.mesh is 'entity=8', which has 8 places, but there are 1 devices: "),
         (('--queries=no/such.tsv',), 'no/such.tsv: no such file'),
         (('--head=entity_99', '--relation=relation_0'), "no entity is called 'entity_99'; did you mean 'entity_9'"),
         (('--head=entity_1', '--relation=relaton_0'), "no relation is called 'relaton_0'; did you mean 'relation_0'"),

@@ -178,6 +178,7 @@ def test_a_strategy_goes_around_a_sampler_that_remembers(world):
             'is {!r}: in_batch needs the entities of other positives, but the batch has one: raise batch_size',
         ),
         ('shared_pool(pool=1)', 'is {!r}: pool is 1, but each positive takes num_negatives=2 of it: raise it'),
+        ('chunk_pool(chunk=2)', 'is {!r}: chunk is 2, but the batch has 1 positives: choose a divisor of that'),
         ('mixture(uniform, bernoulli, share=2)', 'is {!r}: share is 2.0, but is a share between 0 and 1'),
         (
             'mixture(uniform, mans_v(bernoulli(num_negatives=3)))',

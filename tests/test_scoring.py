@@ -151,6 +151,41 @@ def test_compare_all_equals_compare(name, num_queries, num_candidates, dim):
 
 
 @every_score
+def test_compare_chunk_and_its_gradients_are_those_of_compare(name):
+    """Of distances of the size that training has: what is left of near ones in a matrix product is rounding."""
+    rng = np.random.default_rng(0)
+    queries, candidates = (jnp.asarray(rng.normal(size=(n, 12)), jnp.float32) for n in (5, 7))
+    cotangent = jnp.asarray(rng.normal(size=(5, 7)), jnp.float32)
+
+    def chunk(q, c):
+        return SCORES[name].compare_chunk(q, c.T, jax.lax.Precision.HIGHEST)
+
+    def compare(q, c):
+        return SCORES[name].compare(q[:, None], c[None, :])
+
+    got, want = ((value, *vjp(cotangent)) for value, vjp in (jax.vjp(f, queries, candidates) for f in (chunk, compare)))
+    for a, b in zip(got, want, strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+
+
+@every_score
+def test_the_gradient_of_compare_chunk_stays_in_bounds_near_zero(name):
+    """That of a distance is 1 long at most for L2, and 1 a coordinate for L1, however near the vectors are."""
+    far = np.random.default_rng(0).normal(size=(3, 12)).astype(np.float32)
+    for distance in (0, 1e-8, 1e-6, 1e-4, 1e-2):
+        near = far + np.float32(distance)
+
+        def total(queries, near=near):
+            return jnp.sum(jnp.diag(SCORES[name].compare_chunk(queries, near.T, jax.lax.Precision.HIGHEST)))
+
+        gradient = jax.grad(total)(jnp.asarray(far))
+        if name.startswith('transe_l2'):
+            assert np.all(np.linalg.norm(gradient, axis=1) < 1.6), distance
+        else:
+            assert np.all(np.abs(gradient) <= 1 + np.abs(far).max())
+
+
+@every_score
 def test_gradients_are_finite_where_norms_vanish(name):
     """At h + r == t and at vectors of zeros, which a missing feature row is."""
     dim, width = 6, SCORES[name].relation_width(6)

@@ -14,13 +14,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 EIGHT = {'JAX_NUM_CPU_DEVICES': '8', 'JAX_PLATFORMS': 'cpu'}
 
 
-@pytest.mark.parametrize(
-    'which', ['not every_sampler_runs', pytest.param('every_sampler_runs', marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize('which', ['not slow', pytest.param('slow', marks=pytest.mark.slow)])
 def test_on_eight_devices(which):
     """Runs tests/on_eight_devices.py: JAX counts the devices once in a process."""
     environment = {**os.environ, **EIGHT, 'PYTHONPATH': os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-k', which, 'tests/on_eight_devices.py']
+    command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-m', which, 'tests/on_eight_devices.py']
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-8000:]
 

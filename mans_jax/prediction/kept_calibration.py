@@ -36,7 +36,7 @@ def calibrations(run: Run, params: dict, workdir: Path, step: int) -> Calibratio
         workdir: where they are kept, as calibration.json.
         step: of the parameters, to be read in that file.
     """
-    path, parameters = workdir / FILE, parameters_digest(params)
+    path, parameters = workdir / FILE, parameters_digest(params, run.graph.num_entities)
     try:
         kept = json.loads(path.read_text())
         if kept['parameters'] == parameters:

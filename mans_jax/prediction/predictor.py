@@ -18,9 +18,11 @@ from mans_jax.prediction.embedded import Embedded, embed_relations
 from mans_jax.prediction.kept_calibration import Calibrations, calibrations
 from mans_jax.prediction.nearest import unknown_label
 from mans_jax.prediction.top_k import top_answers
+from mans_jax.prediction.top_k_on_mesh import top_answers_on_mesh
 from mans_jax.ranking import Queries
 from mans_jax.runs import Run, load_run
 from mans_jax.tasks.link_prediction import embed_candidates
+from mans_jax.tasks.link_prediction_on_mesh import embed_candidates_on_mesh
 
 QUERIES_PER_BLOCK = 128
 _DEFAULT_K, _SMALLEST_K = 10, 16
@@ -57,7 +59,7 @@ class Predictor:
     Attributes:
         run: its graph and model.
         params: its trained parameters.
-        candidates: all entities, embedded.
+        candidates: all entities, embedded; on a mesh by shard.
         workdir: where its calibration is kept.
         step: of its checkpoint.
     """
@@ -69,16 +71,22 @@ class Predictor:
     step: int
 
     @classmethod
-    def load(cls, workdir) -> 'Predictor':
+    def load(cls, workdir, mesh: str = '') -> 'Predictor':
         """Reads a trained run: its best state on valid, or the last one where nothing was validated.
 
         The program that answers for heads and tails is compiled here, so that the first query need not wait.
 
+        Args:
+            workdir: the folder of the run.
+            mesh: where its tables lie from now on, as `Config.mesh`; by default on one device.
+
         Raises:
-            InputError: there is no run or no whole checkpoint, or it is not of this version and graph.
+            InputError: there is no run or no whole checkpoint, it is not of this version and graph, or the devices do
+                not fill the mesh.
         """
-        run, state = load_run(workdir)
-        candidates = embed_candidates(run.model, {PARAMS: state.params, FROZEN: run.data.frozen})
+        run, state = load_run(workdir, mesh)
+        embed = embed_candidates_on_mesh if run.model.mesh else embed_candidates
+        candidates = embed(run.model, {PARAMS: state.params, FROZEN: run.data.frozen})
         predictor = cls(run, state.params, candidates, Path(workdir), int(state.step))
         nothing = jnp.zeros(QUERIES_PER_BLOCK, jnp.int32)
         predictor._top(Queries(nothing, nothing, nothing), predictor._compiled_k(1), novel=False)
@@ -176,6 +184,10 @@ class Predictor:
         return self._answers(graph.entities, self.calibrations.entity, ids, scores, triples)
 
     def _top(self, queries, k, novel):
+        if self.run.model.mesh:
+            return top_answers_on_mesh(
+                self.run.model, self._variables, self.candidates, queries, k, self.run.known, novel
+            )
         return top_answers(self.run.model.score, self._embedded, queries, k, self.run.known, novel)
 
     def _answers(self, names, curve, ids, scores, triples) -> Answers:
@@ -213,8 +225,9 @@ class Predictor:
     def _at_most(k, size, what):
         if k is None:
             return min(_DEFAULT_K, size)
-        if k < 1:
-            raise InputError(f'k is {k}, but must be at least 1')
+        if not isinstance(k, numbers.Integral) or k < 1:
+            raise InputError(f'k is {k!r}, but must be a whole number, at least 1')
+        k = int(k)
         if k > size:
             logging.warning('k is %d, but there are only %d %s: all of them are returned', k, size, what)
         return min(k, size)

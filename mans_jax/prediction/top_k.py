@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mans_jax.fusion import Views
 from mans_jax.graph import KnownTriples
-from mans_jax.models import score_blocks
+from mans_jax.models import Candidates, score_blocks
 from mans_jax.prediction.embedded import Embedded, make_queries
 from mans_jax.ranking import Queries, strike_out
 from mans_jax.scoring import ScoreFunction
@@ -51,22 +52,49 @@ def top_answers(
     Returns:
         Top.
     """
-    candidates, num_entities = embedded.entities, known.num_entities
-    views = make_queries(score, embedded, queries)
-    num_queries, (num_blocks, *_, columns) = queries.kept.shape[0], candidates.columns.shape
-    at_once = min(-(-k // columns), num_blocks)
-    width = min(at_once * columns, num_entities)
     start, count = known.find(*queries)
-    count = jnp.where(novel, count, 0)
+    left_out = start, jnp.where(novel, count, 0)
+    views = make_queries(score, embedded, queries)
+    best = best_of(score, views, embedded.entities, k, known, left_out, 0, known.num_entities)
+    # A struck out candidate may stand among the last places of a query with fewer than k answers.
+    return best._replace(entity=jnp.where(best.score > -jnp.inf, best.entity, known.num_entities))
+
+
+def best_of(
+    score: ScoreFunction,
+    views: Views,
+    candidates: Candidates,
+    k: int,
+    known: KnownTriples,
+    left_out,
+    first_id,
+    size: int,
+) -> Top:
+    """`top_answers` among some entities; where there are fewer than k, what is left has a score of minus infinity.
+
+    Args:
+        score: the score function.
+        views: of the queries, Views[Q, M, D].
+        candidates: the entities, in blocks of C.
+        k: how many answers.
+        known: the triples that may be left out, of E entities.
+        left_out: (start, count) of those of each query in `known`, int32[Q] each.
+        first_id: the id of the first of the entities, those that follow having the ids that follow.
+        size: how many there are, without what fills up the last block.
+    """
+    num_queries, (num_blocks, *_, columns) = views.present.shape[0], candidates.columns.shape
+    num_entities, (start, count) = known.num_entities, left_out
+    at_once = min(-(-k // columns), num_blocks)
+    width = min(at_once * columns, size)
 
     def merge(best, first_block):
         # The last blocks are fewer: those before them are taken once more, and not counted.
         start_block = jnp.minimum(first_block, num_blocks - at_once)
         blocks = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start_block, at_once), candidates)
-        first = start_block * columns
+        place = start_block * columns + jnp.arange(width)
+        first, entity = first_id + start_block * columns, first_id + place
         scores = score_blocks(score, views, blocks)[:, :width]
-        entity = first + jnp.arange(width)
-        is_entity = (entity >= first_block * columns) & (entity < num_entities)
+        is_entity = (place >= first_block * columns) & (place < size) & (entity < num_entities)
         bad = ~jnp.isfinite(scores) & is_entity
         # Minus zero would count as less than zero.
         scores = jnp.where(is_entity, jnp.where(scores == 0, 0.0, scores), -jnp.inf)
@@ -93,6 +121,4 @@ def top_answers(
         bad_query=jnp.int32(-1),
         bad_entity=jnp.int32(-1),
     )
-    best, _ = jax.lax.scan(merge, nothing, jnp.arange(0, num_blocks, at_once, dtype=jnp.int32))
-    # A struck out candidate may stand among the last places of a query with fewer than k answers.
-    return best._replace(entity=jnp.where(best.score > -jnp.inf, best.entity, num_entities))
+    return jax.lax.scan(merge, nothing, jnp.arange(0, num_blocks, at_once, dtype=jnp.int32))[0]

@@ -174,7 +174,8 @@ def _results(run, state, workdir, seed, progress) -> tuple[dict, np.ndarray]:
     """
     path = results_path(workdir, SPLIT)
     kept, triples = read_results(path), run.graph.split(SPLIT)
-    is_fresh = kept.get('parameters') == parameters_digest(state.params) and kept.get('triples') == len(triples)
+    parameters = parameters_digest(state.params, run.graph.num_entities)
+    is_fresh = kept.get('parameters') == parameters and kept.get('triples') == len(triples)
     if is_fresh and _is_whole(kept['tasks'].get(_LINKS), run.config.ties):
         counts = predict_links(run.model, state.params, run.data.frozen, run.graph, triples, run.known, progress)
         return kept, ranks(counts.better, counts.tied, run.config.ties)

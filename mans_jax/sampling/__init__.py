@@ -1,7 +1,7 @@
 """Negative samplers as composable pure functions; each stands alone, without config, flags, files or model."""
 
 from mans_jax.sampling.adversarial import kbgan
-from mans_jax.sampling.batch import in_batch, shared_pool
+from mans_jax.sampling.batch import chunk_pool, in_batch, shared_pool
 from mans_jax.sampling.caching import nscaching
 from mans_jax.sampling.clusters import eans
 from mans_jax.sampling.combine import concatenate, fallback, mixture
@@ -24,6 +24,7 @@ __all__ = [
     'View',
     'bernoulli',
     'cans',
+    'chunk_pool',
     'concatenate',
     'concept_pools',
     'degree_weighted',

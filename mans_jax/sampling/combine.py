@@ -61,7 +61,7 @@ def concatenate(samplers: Sequence[Sampler]) -> Sampler:
         drawn, state = _sample_all(samplers, state, key, positives, view)
         _check_none_is_generated(drawn[:-1])
         vectors = drawn[-1].vectors
-        drawn = [corruption.replace(vectors=None) for corruption in drawn]
+        drawn = [corruption.replace(vectors=None, chunk=None) for corruption in drawn]
         modalities = max(corruption.replaced.shape[-1] for corruption in drawn)
         drawn = [
             corruption.replace(replaced=jnp.broadcast_to(corruption.replaced, (*corruption.entity.shape, modalities)))

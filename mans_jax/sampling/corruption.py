@@ -26,6 +26,9 @@ class Corruption:
         vectors: float32[B, G, M, D], what the last G negatives look like, in place of their `entity`, which stands in
             for them wherever an id is needed; of the modalities that the entity has whose place they take. Or None
             where every negative is an entity.
+        chunk: C where every C positives in a row have the same K intruders in the same order and one side for all of
+            them, so that a model can compare C x K pairs as it does a matrix product's; or None. A promise: whoever
+            mixes corruptions must take it back.
     """
 
     entity: Int[Array, 'B K']
@@ -34,6 +37,7 @@ class Corruption:
     weight: Float[Array, 'B K'] | None = None
     margin_scale: Float[Array, 'B K'] | None = None
     vectors: Float[Array, 'B G M D'] | None = None
+    chunk: int | None = struct.field(pytree_node=False, default=None)
 
     def apply(self, positives: Triple) -> Triple:
         """The negatives as triples int32[B, K], the intruder in place of the whole entity: for any other model.
@@ -47,6 +51,10 @@ class Corruption:
             jnp.broadcast_to(relation, self.entity.shape),
             jnp.where(at_head, tail, self.entity),
         )
+
+    def intruders(self) -> Int[Array, 'N']:
+        """The intruders in order, those that a chunk shares only once: B x K of them, or B / chunk x K."""
+        return self.entity[:: self.chunk or 1].reshape(-1)
 
     def virtual(self) -> Bool[Array, 'B K']:
         """Whether a negative leaves at least one modality as it was."""

@@ -126,7 +126,8 @@ def test_more_answers_than_there_are_are_all_of_them_with_a_word(predictor, capl
         (lambda p: p.heads(-1, 0), f'relation id -1 is not in [0, {R})'),
         (lambda p: p.relations(0, 1.5), '1.5 cannot be the label or the id of any entity'),
         (lambda p: p.tails([0, 1], [0, 1, 2]), '2 and 3 values for the same queries; give as many'),
-        (lambda p: p.tails(0, 0, 0), 'k is 0, but must be at least 1'),
+        (lambda p: p.tails(0, 0, 0), 'k is 0, but must be a whole number, at least 1'),
+        (lambda p: p.tails(0, 0, 2.5), 'k is 2.5, but must be a whole number, at least 1'),
     ],
 )
 def test_what_cannot_be_asked(predictor, ask, message):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from mans_jax.graph import HEAD, KnownTriples, Triple
-from mans_jax.sampling import View, in_batch, shared_pool
+from mans_jax.sampling import View, chunk_pool, in_batch, shared_pool
 from tests.draws import LOWEST_P, answers, check_sides, counts_by_query, draw_many, p_value
 
 E = 15
@@ -82,10 +82,43 @@ def test_a_larger_pool_is_shared_in_parts(rows):
     assert len(counts) == 9 and stats.chisquare(counts).pvalue > LOWEST_P
 
 
+@pytest.mark.parametrize('chunk', [4, 0])
+def test_a_chunk_has_the_same_negatives_each_positive_on_one_side(rows, chunk):
+    known, batch = KnownTriples.build(rows, num_entities=E), rows[:12]
+    drawn = draw_many(chunk_pool(known, 3, chunk=chunk), Triple.from_rows(jnp.asarray(batch)), 3000)
+    assert drawn.chunk == (chunk or 12) and drawn.entity.shape == drawn.side.shape == (3000, 12, 3)
+    of_chunks = drawn.entity.reshape(3000, -1, drawn.chunk, 3)
+    assert (of_chunks == of_chunks[:, :, :1]).all() and drawn.replaced.all()
+    # Chunks are drawn apart, and every slot of each is uniform.
+    for chunk_of in of_chunks[:, :, 0].swapaxes(0, 1):
+        pairs = np.bincount(chunk_of[:, 0] * E + chunk_of[:, 2], minlength=E * E)
+        assert stats.chisquare(pairs).pvalue > LOWEST_P
+    if chunk:
+        pairs = np.bincount(of_chunks[:, 0, 0, 0] * E + of_chunks[:, 1, 0, 0], minlength=E * E)
+        assert stats.chisquare(pairs).pvalue > LOWEST_P
+    assert (drawn.side == drawn.side[..., :1]).all()
+    assert 0 < check_weights(rows, batch, drawn) < drawn.weight.size
+    tails = {relation: len({tuple(row[1:]) for row in rows.tolist() if row[1] == relation}) for relation in (0, 1)}
+    heads = {relation: len({tuple(row[:2]) for row in rows.tolist() if row[1] == relation}) for relation in (0, 1)}
+    one_of_k = jax.tree.map(lambda x: x[:, :, :1], drawn)
+    check_sides(batch, one_of_k, lambda relation: tails[relation] / (tails[relation] + heads[relation]))
+
+
+def test_intruders_are_listed_once_a_chunk(rows):
+    known, positives = KnownTriples.build(rows, num_entities=E), Triple.from_rows(jnp.asarray(rows[:12]))
+    corruption, _ = chunk_pool(known, 3, chunk=4).sample((), jax.random.key(0), positives, View())
+    np.testing.assert_array_equal(corruption.intruders(), corruption.entity[jnp.array([0, 4, 8])].ravel())
+    np.testing.assert_array_equal(corruption.replace(chunk=None).intruders(), corruption.entity.ravel())
+
+
 def test_what_makes_no_sense_is_refused(rows):
     known = KnownTriples.build(rows, num_entities=E)
     with pytest.raises(ValueError, match='pool is 3, but each positive takes num_negatives=4 of it: raise it'):
         shared_pool(known, 4, pool=3)
-    for make in (in_batch, shared_pool):
+    with pytest.raises(ValueError, match='chunk is -1, but is a number of positives: 0 stands for the whole batch'):
+        chunk_pool(known, 4, chunk=-1)
+    with pytest.raises(ValueError, match='chunk is 5, but the batch has 12 positives: choose a divisor of that'):
+        chunk_pool(known, 4, chunk=5).sample((), jax.random.key(0), Triple.from_rows(jnp.asarray(rows[:12])), View())
+    for make in (in_batch, shared_pool, chunk_pool):
         with pytest.raises(ValueError, match="sides must be 'bernoulli' or 'uniform', not 'both'"):
             make(known, sides='both')

@@ -7,7 +7,19 @@ import pytest
 from scipy import stats
 
 from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
-from mans_jax.sampling import Corruption, Sampler, View, bernoulli, concatenate, fallback, in_batch, mans_v, mixture
+from mans_jax.sampling import (
+    Corruption,
+    Sampler,
+    View,
+    bernoulli,
+    chunk_pool,
+    concatenate,
+    fallback,
+    in_batch,
+    mans_v,
+    mixture,
+    uniform,
+)
 from tests.draws import LOWEST_P, answers, draw_many
 
 POSITIVES = Triple(*(jnp.array(ids) for ids in ([0, 1, 2, 3], [0, 0, 1, 1], [4, 5, 6, 7])))
@@ -172,3 +184,13 @@ def test_generated_negatives_stand_behind_all_others():
     for sampler in (concatenate(parts), mixture(parts, share=0.5), fallback(*parts)):
         with pytest.raises(ValueError, match='generated negatives must stand behind all others: put dhns around'):
             sampler.sample(sampler.init(jax.random.key(0)), jax.random.key(1), POSITIVES, View())
+
+
+@pytest.mark.parametrize(
+    'combine', [concatenate, lambda parts: mixture(parts, share=0.5), lambda parts: fallback(*parts)]
+)
+def test_what_is_put_together_is_shared_by_no_chunk(combine):
+    known = KnownTriples.build(np.stack(list(jax.tree.leaves(POSITIVES)), axis=-1), num_entities=15)
+    sampler = combine([chunk_pool(known, 2, chunk=2), uniform(known, 2)])
+    corruption, _ = sampler.sample(sampler.init(jax.random.key(0)), jax.random.key(1), POSITIVES, View())
+    assert corruption.chunk is None
