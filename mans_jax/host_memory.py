@@ -94,7 +94,7 @@ class Host(NamedTuple):
         fetcher: of features, or None where all of them are on the device.
         table: whether the entity table stays, with what the optimiser keeps for it: as NumPy arrays in the state.
         stream: of the train triples, or None where they are on the device.
-        num_negatives: of a batch, all together.
+        num_negatives: of a batch, all together, those that a chunk shares once.
     """
 
     steps_per_block: int

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from absl import logging
 
 from mans_jax.config import Config
@@ -95,7 +96,7 @@ def steps_per_block(
         graph: the graph.
         model: the model.
         stays: from `what_stays`.
-        num_negatives: of a batch, all together.
+        num_negatives: of a batch, all together, those that a chunk shares once.
 
     Raises:
         InputError: there is no room for one step.
@@ -136,7 +137,7 @@ def _sizes(config, graph, model) -> _Sizes:
     # A triple itself, and in each of two queries an answer, what stands below it, a relation and a start.
     triples = 0 if config.stream_triples else len(graph.train) * (12 + 2 * 16) + 8 * graph.num_entities
     places = graph.num_entities * (4 + graph.present.shape[1])
-    features = sum(4 * rows.size for rows in graph.features.values())
+    features = sum(jnp.dtype(config.precision).itemsize * rows.size for rows in graph.features.values())
     return _Sizes(features, table, 4 * sum(x.size for x in leaves) - table + triples + places)
 
 

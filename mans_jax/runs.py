@@ -210,6 +210,9 @@ def load_run(workdir, mesh: str = '') -> tuple[Run, TrainState]:
     """
     workdir = Path(workdir)
     config = dataclasses.replace(_with_paths_of_then(read_config(workdir), workdir), mesh=mesh)
+    if mesh:
+        # Of what one device would leave on the host, each of several has its share.
+        config = dataclasses.replace(config, device_memory_gb=0.0, stream_triples=False)
     with Checkpoints(workdir / 'checkpoints') as checkpoints:
         step = _tested_step(config, checkpoints)
         if step is None:
