@@ -1,5 +1,6 @@
 """The multi-modal embedding model: parameters, entities seen through their modalities, and their scores."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, KnowledgeGraph, Triple
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
-from mans_jax.sharding import padded
+from mans_jax.sharding import from_shards, padded
 
 PARAMS, FROZEN = 'params', 'frozen'
 """The model's variable collections: what is trained, and the features and their presence, which are not."""
@@ -99,18 +100,32 @@ class MultiModalEmbedding(nn.Module):
 
     def embed(self, entities: Int[Array, '...']) -> Views:
         """The entities' vectors by modality, Views[..., M, D]."""
-        return self._embed(lambda table: table[entities])
+        if self.mesh is None:
+            return self._embed(lambda table: table[entities])
+        return self._embed_by_shard(entities)[0]
 
     def embed_all(self) -> Views:
         """`embed` of every entity in order, Views[E, M, D], without a copy of any row."""
         return self._embed(lambda table: table)[: self.num_entities]
 
+    def _embed_by_shard(self, *entities):
+        """`embed` of several arrays, every entity by the shard that has it: so a vector is moved, and no wider row."""
+        kernels = {name: kernel for name, (kernel, _) in self.projections.items()}
+        return [self._views(*rows) for rows in from_shards(self.mesh, _narrowed, self._tables(), kernels, entities)]
+
+    def _tables(self):
+        """The entity table, features by modality, and who has what: a row an entity."""
+        return self.entity, dict(self.get_variable(FROZEN, 'features')), self.get_variable(FROZEN, 'present')
+
     def _embed(self, rows_of):
-        present = rows_of(self.get_variable(FROZEN, 'present'))
-        views = [rows_of(self.entity)]
+        return self._views(*jax.tree.map(rows_of, self._tables()))
+
+    def _views(self, entity, features, present):
+        """What rows of the tables look like; those of features may be `_narrowed`."""
+        views = [entity]
         for m, (name, (kernel, bias)) in enumerate(self.projections.items(), start=1):
-            rows = rows_of(self.get_variable(FROZEN, 'features')[name])
-            vectors = jnp.einsum('...f,df->...d', rows, kernel) + bias
+            is_narrowed = features[name].shape[-1] != kernel.shape[1]
+            vectors = (features[name] if is_narrowed else _project(features[name], kernel)) + bias
             if name in self.stand_ins:
                 vectors = jnp.where(present[..., m, None], vectors, self.stand_ins[name])
             views.append(vectors)
@@ -200,8 +215,12 @@ class MultiModalEmbedding(nn.Module):
         )
 
     def _embedder(self, number):
-        """`embed`, or, where as many entities are asked for as there are, a look at all of them embedded once."""
-        return self.embed_all().__getitem__ if number >= self.num_entities else self.embed
+        """(*entities) -> Views of each; where as many are asked for as there are, by a look at all embedded once."""
+        look = self.embed_all().__getitem__ if number >= self.num_entities else None
+        if self.mesh is None:
+            return partial(_at_once, look or self.embed)
+        # Put one after the other, arrays of examples would have to be cut along the data axis anew.
+        return (lambda *entities: [look(ids) for ids in entities]) if look else self._embed_by_shard
 
     def _compose(self, positives, corruption, embed):
         """Has head, tail and intruder embedded once, and makes the queries of both sides.
@@ -210,14 +229,11 @@ class MultiModalEmbedding(nn.Module):
             Views of the negatives' queries [B, K, M, D], their intruders and the originals that these may stand in for,
             then of the positives' query for the tail [B, M, D] and of the tail.
         """
-        batch_size, num_negatives = corruption.entity.shape
         # One gather and one projection for all of them; what `score_pairs` and `score_batch` of one step have in
         # common is merged by the compiler, so an adaptive sampler embeds nothing of its own.
-        views = embed(jnp.concatenate([positives.head, positives.tail, corruption.entity.reshape(-1)]))
-        head, tail = views[:batch_size], views[batch_size : 2 * batch_size]
-        intruder = jax.tree.map(lambda x: x[2 * batch_size :].reshape(batch_size, num_negatives, *x.shape[1:]), views)
+        head, tail, intruder = embed(positives.head, positives.tail, corruption.entity)
         relation = self.relations(positives.relation)
-        ones = jnp.ones(batch_size)
+        ones = jnp.ones(positives.head.shape)
         tail_query = fusion.query(self.score, head, relation, ones)
         head_query = fusion.query(self.score, tail, relation, -ones)
         at_tail = (corruption.side == TAIL)[..., None]
@@ -237,6 +253,28 @@ class MultiModalEmbedding(nn.Module):
 
     def _scaled(self, vectors):
         return scoring.unit(vectors) if self.normalize else vectors
+
+
+def _at_once(look, *entities):
+    """Views of several arrays of entities by one look at them all."""
+    views, start, found = look(jnp.concatenate([ids.reshape(-1) for ids in entities])), 0, []
+    for ids in entities:
+        part = views[start : start + ids.size]
+        found.append(jax.tree.map(lambda x, ids=ids: x.reshape(*ids.shape, *x.shape[1:]), part))
+        start += ids.size
+    return found
+
+
+def _project(features, kernel):
+    return jnp.einsum('...f,df->...d', features, kernel)
+
+
+def _narrowed(tables, kernels):
+    """Rows of a model's tables with those features projected that are wider than their projection."""
+    entity, features, present = tables
+    is_wide = {name: kernel.shape[1] > kernel.shape[0] for name, kernel in kernels.items()}
+    rows = {name: _project(x, kernels[name]) if is_wide[name] else x for name, x in features.items()}
+    return entity, rows, present
 
 
 def score_blocks(score: scoring.ScoreFunction, queries: Views, candidates: Candidates) -> Float[Array, 'Q candidates']:
