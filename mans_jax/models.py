@@ -1,5 +1,6 @@
 """The multi-modal embedding model: parameters, entities seen through their modalities, and their scores."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, KnowledgeGraph, Triple
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
-from mans_jax.sharding import padded
+from mans_jax.sharding import from_shards, padded
 
 PARAMS, FROZEN = 'params', 'frozen'
 """The model's variable collections: what is trained, and the features and their presence, which are not."""
@@ -106,17 +107,35 @@ class MultiModalEmbedding(nn.Module):
 
     def embed(self, entities: Int[Array, '...']) -> Views:
         """The entities' vectors by modality, Views[..., M, D]."""
-        return self._embed(lambda table: table[entities])
+        if self.mesh is None:
+            return self._embed(lambda table: table[entities])
+        return self._embed_by_shard(entities)[0]
 
     def embed_all(self) -> Views:
         """`embed` of every entity in order, Views[E, M, D], without a copy of any row."""
         return self._embed(lambda table: table)[: self.num_entities]
 
+    def _embed_by_shard(self, *entities):
+        """`embed` of several arrays, every entity by the shard that has it: so a vector is moved, and no wider row."""
+        tables = self.entity, dict(self.get_variable(FROZEN, 'features')), self.get_variable(FROZEN, 'present')
+        found = from_shards(self.mesh, partial(_narrowed, self.precision), tables, self.projections, entities)
+        return [self._views(entity, self._all_projected(rows), present) for entity, rows, present in found]
+
+    def _all_projected(self, rows):
+        """Those features that were not wide enough to be projected before they were moved, projected too."""
+        return {
+            name: x if _is_wide(self.projections[name]) else project(x, *self.projections[name], self.precision)
+            for name, x in rows.items()
+        }
+
     def _embed(self, rows_of):
         present = rows_of(self.get_variable(FROZEN, 'present'))
-        views = [rows_of(self.entity)]
-        for m, name in enumerate(self.projections, start=1):
-            vectors = self._project(name, rows_of)
+        projected = {name: self._projected(name, rows_of) for name in self.projections}
+        return self._views(rows_of(self.entity), projected, present)
+
+    def _views(self, entity, projected, present):
+        views = [entity]
+        for m, (name, vectors) in enumerate(projected.items(), start=1):
             if name in self.stand_ins:
                 vectors = jnp.where(present[..., m, None], vectors, self.stand_ins[name])
             views.append(vectors)
@@ -124,7 +143,7 @@ class MultiModalEmbedding(nn.Module):
             present = present.at[..., 1:].set(True)
         return Views(self._scaled(jnp.stack(views, axis=-2)), present)
 
-    def _project(self, name, rows_of):
+    def _projected(self, name, rows_of):
         if self.has_variable(FROZEN, 'projected'):
             return rows_of(self.get_variable(FROZEN, 'projected')[name])
         features = self.get_variable(FROZEN, 'features')[name]
@@ -231,18 +250,13 @@ class MultiModalEmbedding(nn.Module):
         return compared.reshape(*shape, modalities, modalities), present
 
     def _embedder(self, number):
-        """A function of arrays of ids: their Views, of all embedded once where as many are asked for as there are."""
+        """(*entities) -> Views of each; where as many are asked for as there are, by a look at all embedded once."""
         has_all = not self.has_variable(FROZEN, 'place')
         if has_all and number >= self.num_entities:
             views = self.embed_all()
-            return lambda *ids: tuple(views[part] for part in ids)
-
-        def embed(*ids):
-            # One gather and one projection for all of them.
-            views, ends = self.embed(jnp.concatenate(ids)), np.cumsum([len(part) for part in ids])
-            return tuple(views[end - len(part) : end] for part, end in zip(ids, ends, strict=True))
-
-        return embed
+            return lambda *entities: [views[ids] for ids in entities]
+        # On a mesh, arrays of examples one after the other would have to be cut along the data axis anew.
+        return partial(_at_once, self.embed) if self.mesh is None else self._embed_by_shard
 
     def _compose(self, positives, corruption, embed):
         """Has head, tail and intruder embedded once, and makes the queries of both sides.
@@ -253,13 +267,13 @@ class MultiModalEmbedding(nn.Module):
             queries and originals are [B, 1, M, D], since they are the same for all K, and the intruders [B / C, K, M,
             D].
         """
-        batch_size, num_negatives = corruption.entity.shape
+        num_negatives = corruption.entity.shape[1]
         # What `score_pairs` and `score_batch` of one step have in common is merged by the compiler, so an adaptive
         # sampler embeds nothing of its own.
-        head, tail, intruder = embed(positives.head, positives.tail, corruption.intruders())
-        intruder = jax.tree.map(lambda x: x.reshape(-1, num_negatives, *x.shape[1:]), intruder)
+        intruders = corruption.intruders().reshape(-1, num_negatives)
+        head, tail, intruder = embed(positives.head, positives.tail, intruders)
         relation = self.relations(positives.relation)
-        ones = jnp.ones(batch_size)
+        ones = jnp.ones(positives.head.shape)
         tail_query = fusion.query(self.score, head, relation, ones)
         head_query = fusion.query(self.score, tail, relation, -ones)
         side = corruption.side[:, :1] if corruption.chunk else corruption.side
@@ -282,12 +296,37 @@ class MultiModalEmbedding(nn.Module):
         return scoring.unit(vectors) if self.normalize else vectors
 
 
+def _at_once(look, *entities):
+    """Views of several arrays of entities by one look at them all."""
+    views, start, found = look(jnp.concatenate([ids.reshape(-1) for ids in entities])), 0, []
+    for ids in entities:
+        part = views[start : start + ids.size]
+        found.append(jax.tree.map(lambda x, ids=ids: x.reshape(*ids.shape, *x.shape[1:]), part))
+        start += ids.size
+    return found
+
+
 def project(rows: Float[Array, '... F'], kernel: Float[Array, 'D F'], bias: Float[Array, 'D'], precision: str) -> Array:
     """What features look like to the model, float32[..., D]; `precision` is one of PRECISIONS."""
     if precision == BFLOAT16:
         # Rounded in words of its own, so that it is on devices, too, that make every product in float32.
         kernel = jax.lax.reduce_precision(kernel, exponent_bits=8, mantissa_bits=7)
     return jnp.einsum('...f,df->...d', rows.astype(jnp.float32), kernel, precision=PRECISIONS[precision]) + bias
+
+
+def _narrowed(precision, tables, projections):
+    """Rows of a model's tables with those features projected that are wider than their projection."""
+    entity, features, present = tables
+    rows = {
+        name: project(x, *projections[name], precision) if _is_wide(projections[name]) else x
+        for name, x in features.items()
+    }
+    return entity, rows, present
+
+
+def _is_wide(projection):
+    kernel, _ = projection
+    return kernel.shape[1] > kernel.shape[0]
 
 
 def score_blocks(score: scoring.ScoreFunction, queries: Views, candidates: Candidates) -> Float[Array, 'Q candidates']:

@@ -6,12 +6,13 @@ with as many rows as its reader has.
 """
 
 import re
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import PyTree
+from jaxtyping import Array, Int, PyTree
 
 from mans_jax.errors import InputError
 
@@ -137,6 +138,48 @@ def split_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
     if mesh is None:
         return tree
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(DATA)))
+
+
+def from_shards(mesh: Mesh, look: Callable, tables: PyTree, rest: PyTree, ids: Sequence[Int[Array, '...']]) -> list:
+    """Within a program: what a function makes of some rows of tables, each row looked at by the shard that has it.
+
+    What the function returns is what is moved, by a sum over shards in which all but one have zeros.
+
+    Args:
+        mesh: where the tables lie.
+        look: (rows of the tables [N, W], rest) -> arrays [N, W'].
+        tables: arrays [E, W], cut by row.
+        rest: arrays that all have.
+        ids: several arrays of rows; each is cut along the data axis where that divides the first of its axes.
+
+    Returns:
+        What `look` returns for each array of ids, [..., W'], cut as the ids are.
+    """
+    everywhere = jax.tree.map(lambda _: PartitionSpec(), rest)
+    by_row = jax.tree.map(lambda _: PartitionSpec(ENTITY), tables)
+    cuts = tuple(PartitionSpec(*[DATA] * (x.ndim > 0 and x.shape[0] % mesh.shape[DATA] == 0)) for x in ids)
+
+    def of_shard(tables, rest, ids):
+        num_rows = jax.tree.leaves(tables)[0].shape[0]
+        place = jnp.concatenate([x.reshape(-1) for x in ids]) - jax.lax.axis_index(ENTITY) * num_rows
+        is_own = (place >= 0) & (place < num_rows)
+        place = jnp.where(is_own, place, 0)
+
+        def of_all(x):
+            # Of booleans there is no sum.
+            own = jnp.where(is_own[:, None], x.astype(jnp.int32) if x.dtype == bool else x, 0)
+            return jax.lax.psum(own, ENTITY).astype(x.dtype)
+
+        found = jax.tree.map(of_all, look(jax.tree.map(lambda table: table[place], tables), rest))
+        ends = np.cumsum([x.size for x in ids])
+        return [
+            jax.tree.map(lambda x, i=i, end=end: x[end - i.size : end].reshape(*i.shape, -1), found)
+            for i, end in zip(ids, ends.tolist(), strict=True)
+        ]
+
+    return jax.shard_map(of_shard, mesh=mesh, in_specs=(by_row, everywhere, cuts), out_specs=list(cuts))(
+        tables, rest, tuple(ids)
+    )
 
 
 def repeat(tree: PyTree, mesh: Mesh | None) -> PyTree:

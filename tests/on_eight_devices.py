@@ -22,6 +22,8 @@ from tests.graphs import quick_programs, short_recipe, write_openke
 from tests.sampler_examples import EXAMPLES, write_files
 
 MESHES = ('data=2,entity=4', 'entity=8', 'data=8')
+WIDE = {'dim': 4, 'optimizer': 'sgd', 'num_epochs': 10}
+"""Of a recipe whose feature, of 6 numbers, is wider than its projection; elsewhere it is not."""
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -64,7 +66,7 @@ def numbers_of(run, state):
 
 @pytest.fixture(scope='module')
 def alone(folder):
-    run = run_of(folder, '', optimizer='sgd', num_epochs=10)
+    run = run_of(folder, '', **WIDE)
     state = trained(run, 100)
     return numbers_of(run, state), evaluate(run, state, 'test')
 
@@ -79,7 +81,7 @@ def test_a_hundred_steps_over_all_entities_are_those_of_one_device(small_folder)
 
 @pytest.mark.parametrize('mesh', MESHES)
 def test_a_hundred_steps_are_those_of_one_device(folder, alone, mesh):
-    run = run_of(folder, mesh, optimizer='sgd', num_epochs=10)
+    run = run_of(folder, mesh, **WIDE)
     state = trained(run, 100)
     found, (wanted, metrics) = numbers_of(run, state), alone
     assert jax.tree.structure(found) == jax.tree.structure(wanted)
@@ -91,7 +93,7 @@ def test_a_hundred_steps_are_those_of_one_device(folder, alone, mesh):
 
 
 def test_a_hundred_row_sparse_steps_are_the_dense_ones_of_one_device(folder, alone):
-    run = run_of(folder, MESHES[0], optimizer='sparse_sgd', num_epochs=10)
+    run = run_of(folder, MESHES[0], **(WIDE | {'optimizer': 'sparse_sgd'}))
     state = trained(run, 100)
     found, (wanted, _) = numbers_of(run, state), alone
     for name in ('params', 'totals'):
@@ -138,6 +140,15 @@ def test_a_step_gathers_no_table(request, graph, strategy, optimizer, mesh):
     assert re.search(r' all-reduce(?:-start)?\(', text), 'no collective at all: nothing is sharded'
     # Ids of the batch may be: a table has two columns or more.
     assert not [shape for shape in gathered if re.search(r',(?!1\])', shape)], gathered
+
+
+def test_a_feature_is_moved_no_wider_than_its_projection(folder):
+    run = run_of(folder, MESHES[0], **WIDE)
+    loop = training.make_training_loop(run.model, run.config, run.steps_per_epoch)
+    text = loop.train_steps.lower(first_state(run), run.data, 1).compile().as_text()
+    moved = [line for line in text.splitlines() if ' all-reduce(' in line]
+    rows = re.findall(r'f32\[(\d+),6\]', ''.join(moved))
+    assert rows == ['4'], 'the gradient of the projection, [D, F], and it alone'
 
 
 @pytest.mark.slow
