@@ -22,6 +22,7 @@ from tests.graphs import quick_programs, short_recipe, write_openke
 from tests.sampler_examples import EXAMPLES, write_files
 
 MESHES = ('data=2,entity=4', 'entity=8', 'data=8')
+ONE_AND_MORE = [MESHES[0], *(pytest.param(mesh, marks=pytest.mark.slow) for mesh in MESHES[1:])]
 WIDE = {'dim': 4, 'optimizer': 'sgd', 'num_epochs': 10}
 """Of a recipe whose feature, of 6 numbers, is wider than its projection; elsewhere it is not."""
 
@@ -79,7 +80,7 @@ def test_a_hundred_steps_over_all_entities_are_those_of_one_device(small_folder)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
 
 
-@pytest.mark.parametrize('mesh', MESHES)
+@pytest.mark.parametrize('mesh', ONE_AND_MORE)
 def test_a_hundred_steps_are_those_of_one_device(folder, alone, mesh):
     run = run_of(folder, mesh, **WIDE)
     state = trained(run, 100)
@@ -166,7 +167,7 @@ def test_every_sampler_is_tried():
     assert set(EXAMPLES) == set(FAMILIES)
 
 
-@pytest.mark.parametrize('mesh', MESHES)
+@pytest.mark.parametrize('mesh', ONE_AND_MORE)
 def test_ranks_are_those_of_one_device(folder, mesh):
     one, many = (run_of(folder, text) for text in ('', mesh))
     found, wanted = (rank_split(run, first_state(run), 'test') for run in (many, one))
@@ -191,7 +192,14 @@ class Killed(BaseException):
     """Stands for SIGKILL."""
 
 
-@pytest.mark.parametrize(('before', 'after'), [('data=2,entity=4', ''), ('', 'entity=8'), ('entity=8', 'data=8')])
+@pytest.mark.parametrize(
+    ('before', 'after'),
+    [
+        ('data=2,entity=4', ''),
+        ('', 'entity=8'),
+        pytest.param('entity=8', 'data=8', marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_goes_on_on_another_mesh(folder, tmp_path, monkeypatch, before, after):
     wanted = train_and_evaluate(short_recipe(folder, optimizer='sgd'), tmp_path / 'undisturbed')
     save = training._save
