@@ -23,8 +23,17 @@ from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
 from mans_jax.scoring import SCORES
 from mans_jax.training_step import init_state, make_training_loop, training_data
+from tests.graphs import quick_programs
 
 DIM = 6
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _quick_programs(programs):
+    with quick_programs(programs):
+        yield
+
+
 every_score = pytest.mark.parametrize('name', SCORES)
 
 
@@ -428,7 +437,9 @@ def test_an_adaptive_sampler_embeds_nothing_of_its_own(wide_graph, monkeypatch):
     assert flops_of_a_step(wide_graph, 'mans_a') > 1.2 * normal
 
 
-@every_score
+@pytest.mark.parametrize(
+    'name', [name if name == 'transe_l1' else pytest.param(name, marks=pytest.mark.slow) for name in SCORES]
+)
 def test_an_adaptive_sampler_compares_nothing_of_its_own(make_graph, monkeypatch, name):
     """Where comparing is most of a step's work, which it is with many negatives."""
     graph = make_graph(0, num_entities=2048, number=64)

@@ -13,9 +13,16 @@ from mans_jax.runs import make_run
 from mans_jax.samplers import FAMILIES, SamplerText, parse, with_strategy
 from mans_jax.scoring import SCORES
 from mans_jax.training_step import sampler_of, training_data, view_of
+from tests.graphs import quick_programs
 from tests.sampler_examples import EXAMPLES, write_files
 
 BATCH = 16
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _quick_programs(programs):
+    with quick_programs(programs):
+        yield
 
 
 @pytest.fixture
