@@ -20,13 +20,17 @@ from mans_jax.sharding import parse_mesh
 from mans_jax.training_step import make_training_loop
 
 _BYTES = {'pred': 1, 's8': 1, 'u8': 1, 'bf16': 2, 'f16': 2, 's32': 4, 'u32': 4, 'f32': 4, 's64': 8, 'u64': 8, 'f64': 8}
+_ALONE = r'replica_groups=(\[\d+,1\]<=|\{\{\d+\}[,}])'
+"""Of a collective along an axis of one device, which moves nothing."""
 _COLLECTIVES = 'all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter'
 
 
 def collectives(program):
     """(kind, shapes) -> how often a compiled program's text has it, and the bytes of one."""
     found = collections.Counter()
-    for shapes, kind in re.findall(rf'= (.*?) ({_COLLECTIVES})(?:-start)?\(', program):
+    for shapes, kind, rest in re.findall(rf'= (.*?) ({_COLLECTIVES})(?:-start)?\((.*)', program):
+        if re.search(_ALONE, rest):
+            continue
         found[kind, ' '.join(re.findall(r'\w+\[[\d,]*\]', shapes))] += 1
     return {key: (times, sum(map(_size, key[1].split()))) for key, times in found.items()}
 
