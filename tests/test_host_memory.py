@@ -54,6 +54,8 @@ def test_a_run_with_features_on_the_host_is_that_with_all_on_the_device(folder, 
     runs = [load_run(tmp_path / name) for name in ('device', 'host')]
     assert runs[0][0].host is None and runs[1][0].host.fetcher is not None and not runs[1][0].host.table
     assert isinstance(runs[1][0].graph.features['text'], np.memmap)
+    # On a mesh, each device has its share of all of it.
+    assert load_run(tmp_path / 'host', mesh='entity=1')[0].host is None
     # 'alignment' also judges the parameters that training began with.
     found = [evaluate_run(run, state, tasks=('link_prediction', 'alignment')) for run, state in runs]
     assert 0 < found[0]['tasks']['link_prediction']['filtered']['micro']['mrr'] < 1
