@@ -45,6 +45,7 @@ def assert_same_results(folder):
     assert results[0]['test'] == results[1]['test']
 
 
+@pytest.mark.slow
 def test_a_run_with_features_on_the_host_is_that_with_all_on_the_device(folder, tmp_path):
     whole = train_and_evaluate(recipe(folder), tmp_path / 'device')
     for num_epochs in (1, 2):
