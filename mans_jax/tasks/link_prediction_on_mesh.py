@@ -86,8 +86,8 @@ def count_by_shard(model, variables, candidates, known, block, count: Callable, 
         candidates: from `embed_candidates_on_mesh`.
         known: the triples to filter by.
         block: the queries and their targets.
-        count: (Shard, known, block, *others) -> a pytree of numbers, to be added up over shards.
-        *others: arrays that `count` wants to see.
+        count: (Shard, known, block, the others) -> a pytree of numbers, to be added up over shards.
+        others: arrays that `count` wants to see.
 
     Returns:
         (the pytree; the first query with a score that is not finite, or -1; the first such candidate).
