@@ -125,9 +125,9 @@ def test_each_device_has_its_rows_alone(folder):
 @pytest.mark.parametrize(
     ('graph', 'strategy', 'optimizer'),
     [
-        ('folder', 'normal', 'adam'),
+        pytest.param('folder', 'normal', 'adam', marks=pytest.mark.slow),
         ('folder', 'mans_a', 'adam'),
-        ('small_folder', 'normal', 'adam'),
+        pytest.param('small_folder', 'normal', 'adam', marks=pytest.mark.slow),
         ('small_folder', 'mans_a', 'adam'),
         ('folder', 'normal', 'sparse_adagrad'),
     ],
@@ -196,7 +196,7 @@ class Killed(BaseException):
     ('before', 'after'),
     [
         ('data=2,entity=4', ''),
-        ('', 'entity=8'),
+        pytest.param('', 'entity=8', marks=pytest.mark.slow),
         pytest.param('entity=8', 'data=8', marks=pytest.mark.slow),
     ],
 )

@@ -54,7 +54,7 @@ def check_trained(before, after, losses):
         assert np.isfinite(value).all() and np.any(value != before[name]), name
 
 
-@pytest.mark.parametrize('absent', ABSENT)
+@pytest.mark.parametrize('absent', [pytest.param(x, marks=pytest.mark.slow) if x == 'mean' else x for x in ABSENT])
 @pytest.mark.parametrize('strategy', STRATEGIES)
 def test_every_strategy_trains_with_every_stand_in(make_graph, strategy, absent):
     check_trained(*train(make_graph(0), strategy=strategy, absent=absent, marks='per_sample'))

@@ -370,7 +370,7 @@ def test_a_batch_is_scored_alike_however_many_negatives_it_has(make_graph, name)
 
 
 @every_score
-@pytest.mark.parametrize('chunk', [3, 9])
+@pytest.mark.parametrize('chunk', [3, pytest.param(9, marks=pytest.mark.slow)])
 def test_what_chunks_share_is_scored_as_any_negatives(graph, name, chunk):
     """Normal and virtual ones, with absent modalities, and the gradients of all parameters."""
     model, variables = model_and_variables(graph, name)

@@ -141,7 +141,14 @@ def reference(folder, loops, _references, tmp_path_factory):
 # Stopped by SIGTERM: everything is saved.
 
 
-@pytest.mark.parametrize('name', RECIPES)
+@pytest.mark.parametrize(
+    'name',
+    [
+        'mans_a',
+        'nscaching',
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ('mans_t', 'with_replacement', 'kbgan')),
+    ],
+)
 def test_a_run_that_sigterm_stops_again_and_again_ends_as_an_undisturbed_one(reference, loops, tmp_path, name):
     config, _, expected = reference(name)
     rng, stops = random.Random(0), []

@@ -133,7 +133,14 @@ def test_a_loop_and_a_neighbour_without_a_place_tell_nothing():
     assert not estimate_rows(run, params, trained_among()).estimated.any()
 
 
-@pytest.mark.parametrize('optimizer', ['adam', 'adagrad', 'sgd', 'lazy_adam', 'rowwise_adagrad'])
+@pytest.mark.parametrize(
+    'optimizer',
+    [
+        'adam',
+        'lazy_adam',
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ('adagrad', 'sgd', 'rowwise_adagrad')),
+    ],
+)
 def test_what_was_learned_stays_and_training_goes_on(optimizer):
     features = {'a': points(2)}
     old = run_of(
