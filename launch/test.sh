@@ -10,4 +10,4 @@ prepare "test${EXTRAS:+,$EXTRAS}"
 "$python" -m ruff format --check .
 # Each process has whole files, whose tests share what was trained for them. One more than there are cores, as some tests
 # do nothing but wait for others' processes.
-exec "$python" -m pytest --numprocesses=$(($("$python" -c 'import os; print(os.cpu_count())') + 1)) --dist=loadfile "$@"
+exec "$python" -m pytest --numprocesses=$(($(getconf _NPROCESSORS_ONLN) + 1)) --dist=loadfile "$@"

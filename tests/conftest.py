@@ -3,14 +3,21 @@
 import dataclasses
 import importlib
 import inspect
+import os
 import sys
 
 import jax
+import jaxlib
 import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update('jax_debug_key_reuse', True)
+
+# Compiling is most of the tests' time, and these halve it; later versions know the first no more. With XLA_FLAGS='' the
+# tests see what a user's compiler makes. Processes that tests start do as this one does.
+if jaxlib.version.__version_info__ < (0, 11):
+    os.environ.setdefault('XLA_FLAGS', '--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1')
 
 CHECKED = ('graph', 'scoring', 'fusion', 'losses', 'non_sampling', 'sampling', 'ranking')
 """The pure modules, whose annotations beartype enforces, shapes included. Flax wraps what the others define."""
