@@ -10,7 +10,7 @@ import ml_collections
 
 from mans_jax.data.ratios import check_ratios
 from mans_jax.errors import InputError, check_name
-from mans_jax.losses import LOSSES, WITH_MARGIN
+from mans_jax.losses import LOGISTIC, LOSSES, WITH_MARGIN
 from mans_jax.models import ABSENT, FLOAT32, LEFT_OUT, PRECISIONS
 from mans_jax.objectives import OBJECTIVES, SCORES_FOR
 from mans_jax.optim import OPTIMIZERS, ROW_SPARSE
@@ -71,6 +71,11 @@ class Config:
     margin: float = 12.0
     temperature: float = 1.0
     non_fact_weight: float = 1e-4
+    # EANS's prediction of false negatives, for the logistic losses and samplers that mark known triples: the weight of
+    # learning which entities may stand for each other (the paper's is 1; 0: nothing of it), and by which share of that
+    # score a negative is excused.
+    substitution_weight: float = 0.0
+    substitution_share: float = 0.1
 
     # Training. lazy_adam, sparse_adagrad, rowwise_adagrad and sparse_sgd touch only the rows of a step's own entities.
     optimizer: str = 'adam'
@@ -134,6 +139,8 @@ class Config:
                 f'config.sampler is {self.sampler!r}, but loss {self.loss} has no margin of which own_margin could '
                 f'take a share: leave it out, or take one of {", ".join(WITH_MARGIN)}'
             )
+        if self.substitution_weight:
+            self._check_substitution()
         check_ratios(self.split_ratios, 'config.split_ratios')
         check_batch(self.mesh, self.batch_size)
         if self.mesh and self.stream_triples:
@@ -170,6 +177,19 @@ class Config:
                     f'set it to {without}'
                 )
 
+    def _check_substitution(self):
+        is_weight = f'config.substitution_weight is {self.substitution_weight}'
+        if self.loss not in LOGISTIC:
+            raise InputError(
+                f'{is_weight}, but loss {self.loss} has no false negatives to predict: take one of '
+                f'{", ".join(LOGISTIC)}, or set it to 0'
+            )
+        if not parse(self.sampler).marks_known():
+            raise InputError(
+                f'{is_weight}, but sampler {self.sampler!r} shows no known triples to learn from, as eans, in_batch '
+                f'and the pools do: take one of them, or set it to 0'
+            )
+
     def sampler_text(self) -> SamplerText:
         """The whole sampler: the strategy around `sampler`."""
         return with_strategy(parse(self.sampler), self.strategy, dataclasses.asdict(self))
@@ -200,6 +220,8 @@ _LOWEST = {
     'margin': 0,
     'temperature': 0,
     'non_fact_weight': 0,
+    'substitution_weight': 0,
+    'substitution_share': 0,
     'batch_size': 1,
     'device_memory_gb': 0,
     'num_epochs': 1,

@@ -5,6 +5,7 @@ says how much each negative counts in the mean over them; without it all count a
 which share of the margin holds for each negative; without it the whole margin does.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -102,6 +103,45 @@ def self_adversarial(
     return -jnp.mean(jax.nn.log_sigmoid(margin + positive) + log_false) / 2
 
 
+def excuse_substitutes(
+    loss: Callable,
+    positive: Float[Array, 'B'],
+    negative: Float[Array, 'B K'],
+    substitute: Float[Array, 'B K'],
+    weight: Float[Array, 'B K'],
+    margin_scale: PerNegative = None,
+    *,
+    margin: float,
+    substitution_weight: float,
+    substitution_share: float,
+) -> Float[Array, '']:
+    """EANS's prediction of false negatives, around a logistic loss: an intruder that may stand for the entity that it
+    replaces makes no negative that ought to score low.
+
+    loss(s+, s- - b z) + a mean over known triples of -log sigma(z) + b mean |z|, where z = margin + `substitute`, a is
+    `substitution_weight` and b `substitution_share`. Known triples are the negatives of weight 0, which `loss` leaves
+    out. See "Entity Aware Negative Sampling with Auxiliary Loss of False Negative Prediction for Knowledge Graph
+    Embedding", Je, 2022 (arXiv 2210.06242), whose code takes a = 1 and b = 0.1 for distances on FB15k-237, and 0.05
+    and 0.01 on WN18RR.
+
+    Args:
+        loss: of LOSSES, one that is logistic.
+        positive: plausibility of B facts.
+        negative: plausibility of K negatives for each.
+        substitute: plausibility of the substitution relation between an intruder and the entity it replaces.
+        weight: see the module.
+        margin_scale: see the module.
+        margin: of `loss`, 0 where it has none.
+        substitution_weight: a.
+        substitution_share: b.
+    """
+    logit = margin + substitute
+    known = weight == 0
+    base = loss(positive, negative - substitution_share * logit, weight, margin_scale)
+    of_known = _mean(jax.nn.softplus(-logit), known)
+    return base + substitution_weight * of_known + substitution_share * jnp.mean(jnp.abs(logit))
+
+
 def cross_entropy(scores: Float[Array, 'Q C'], answer: Int[Array, 'Q']) -> Float[Array, 'Q']:
     """- log softmax(scores)[answer]: how unlikely the answer of each query is among all candidates.
 
@@ -145,3 +185,6 @@ A loss takes (positive, negative, weight=None, margin_scale=None).
 
 WITH_MARGIN = ('margin_ranking', 'self_adversarial')
 """The names of those for which `margin_scale` counts."""
+
+LOGISTIC = ('softplus', 'self_adversarial')
+"""The names of those that `excuse_substitutes` may be around."""

@@ -69,6 +69,7 @@ class MultiModalEmbedding(nn.Module):
         normalize: whether entity and relation vectors are divided by their Euclidean norm before they are scored.
         absent: one of ABSENT.
         precision: one of PRECISIONS; the frozen features have its type.
+        substitutes: whether there is a relation, learned and no graph's, of entities that may stand for each other.
         mesh: where the tables lie, with the padding of `sharding.place`; None for one device.
     """
 
@@ -80,6 +81,7 @@ class MultiModalEmbedding(nn.Module):
     normalize: bool = True
     absent: str = LEFT_OUT
     precision: str = FLOAT32
+    substitutes: bool = False
     mesh: Mesh | None = None
 
     def setup(self):
@@ -87,11 +89,8 @@ class MultiModalEmbedding(nn.Module):
         xavier = nn.initializers.xavier_uniform()
         relation_width = self.score.relation_width(self.dim)
         self.entity = self.param('entity', xavier, (padded(self.num_entities, self.mesh), self.dim))
-        self.relation = self.param(
-            'relation',
-            _uniform(np.pi) if self.score is scoring.ROTATE else xavier,
-            (self.num_relations, relation_width),
-        )
+        relations = _uniform(np.pi) if self.score is scoring.ROTATE else xavier
+        self.relation = self.param('relation', relations, (self.num_relations, relation_width))
         # Kernels stand as [D, F], so that the forward product and the gradient's both read feature rows as they lie.
         self.projections = {
             name: (
@@ -104,6 +103,8 @@ class MultiModalEmbedding(nn.Module):
         self.stand_ins = {
             name: self.param(f'{name}_absent', _uniform(self.dim**-0.5), (self.dim,)) for name, _ in learned
         }
+        if self.substitutes:
+            self.substitution = self.param('substitution', relations, (1, relation_width))
 
     def embed(self, entities: Int[Array, '...']) -> Views:
         """The entities' vectors by modality, Views[..., M, D]."""
@@ -155,9 +156,11 @@ class MultiModalEmbedding(nn.Module):
 
     def relations(self, relations: Int[Array, '...']) -> Float[Array, '... W']:
         """The relations' vectors, one for all modalities."""
+        return self._relation_vectors(self.relation[relations])
+
+    def _relation_vectors(self, rows):
         # Angles have no length to take out.
-        vectors = self.relation[relations]
-        return vectors if self.score is scoring.ROTATE else self._scaled(vectors)
+        return rows if self.score is scoring.ROTATE else self._scaled(rows)
 
     def query(self, side, kept: Int[Array, '...'], relations: Int[Array, '...']) -> Views:
         """What the entity on `side` should look like beside a kept entity and a relation, Views[..., M, D]."""
@@ -178,8 +181,25 @@ class MultiModalEmbedding(nn.Module):
         Returns:
             (positive float[B], negative float[B, K]).
         """
-        positive, negative = self._pairs(positives, corruption)
-        return jnp.sum(positive, axis=(-2, -1)), jnp.sum(negative, axis=(-2, -1))
+        return _totals(self._pairs(corruption, self._compose_batch(positives, corruption)))
+
+    def score_batch_and_substitutes(
+        self, positives: Triple, corruption: Corruption
+    ) -> tuple[Float[Array, 'B'], Float[Array, 'B K'], Float[Array, 'B K']]:
+        """`score_batch`, and how well each intruder may stand for the entity that it replaces, by `substitutes`.
+
+        That is the mean of the plausibilities of (replaced, substitution, intruder) and the reverse, of the whole
+        entities also where a negative replaces some modalities alone.
+        """
+        composed = self._compose_batch(positives, corruption)
+        _, intruder, original, _, _ = composed
+        if corruption.chunk:
+            intruder = jax.tree.map(lambda x: jnp.repeat(x, corruption.chunk, axis=0), intruder)
+        relation, substitutes = self._relation_vectors(self.substitution[0]), 0.0
+        for kept, other in ((original, intruder), (intruder, original)):
+            query = fusion.query(self.score, kept, relation, jnp.ones(kept.present.shape[:-1]))
+            substitutes += fusion.all_pairs(self.score, query, other) / 2
+        return *_totals(self._pairs(corruption, composed)), substitutes
 
     def score_negatives(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K']:
         """The plausibility of the negatives alone, a few positives at a time: no array of B x K x M x D is made."""
@@ -211,17 +231,16 @@ class MultiModalEmbedding(nn.Module):
 
     def score_pairs(self, positives: Triple, corruption: Corruption) -> Float[Array, 'B K M M']:
         """The negatives' plausibility by pair of modalities: of the kept entity, then of the other one."""
-        return self._pairs(positives, corruption)[1]
+        return self._pairs(corruption, self._compose_batch(positives, corruption))[1]
 
-    def _pairs(self, positives, corruption):
+    def _pairs(self, corruption, composed):
         """The weighted plausibility by pair of modalities of the positives, [B, M, M], and negatives, [B, K, M, M].
 
         A negative is not put together from vectors of intruder and original: the pairs that it has from the original
         are those of the positive, which are compared once for all K. And the whole intruders that `score_pairs` lets an
         adaptive sampler look at are those that are compared for the loss, so that the compiler merges the two.
         """
-        embed = self._embedder(2 * positives.head.size + corruption.intruders().size)
-        queries, intruder, original, positive_query, tail = self._compose(positives, corruption, embed)
+        queries, intruder, original, positive_query, tail = composed
         positive = fusion.compare(self.score, positive_query, tail)
         if corruption.chunk:
             compared, intruder_present = self._compare_chunks(queries, intruder, corruption.entity.shape)
@@ -257,6 +276,10 @@ class MultiModalEmbedding(nn.Module):
             return lambda *entities: [views[ids] for ids in entities]
         # On a mesh, arrays of examples one after the other would have to be cut along the data axis anew.
         return partial(_at_once, self.embed) if self.mesh is None else self._embed_by_shard
+
+    def _compose_batch(self, positives, corruption):
+        number = 2 * positives.head.size + corruption.intruders().size
+        return self._compose(positives, corruption, self._embedder(number))
 
     def _compose(self, positives, corruption, embed):
         """Has head, tail and intruder embedded once, and makes the queries of both sides.
@@ -294,6 +317,11 @@ class MultiModalEmbedding(nn.Module):
 
     def _scaled(self, vectors):
         return scoring.unit(vectors) if self.normalize else vectors
+
+
+def _totals(pairs):
+    """Sums over pairs of modalities."""
+    return tuple(jnp.sum(x, axis=(-2, -1)) for x in pairs)
 
 
 def _at_once(look, *entities):
@@ -374,6 +402,7 @@ def model_for(
     normalize: bool,
     absent: str = LEFT_OUT,
     precision: str = FLOAT32,
+    substitutes: bool = False,
 ) -> MultiModalEmbedding:
     """The model of a graph's size and modalities."""
     return MultiModalEmbedding(
@@ -385,6 +414,7 @@ def model_for(
         normalize=normalize,
         absent=absent,
         precision=precision,
+        substitutes=substitutes,
     )
 
 
@@ -397,7 +427,7 @@ def init_params(model: MultiModalEmbedding, key: Array) -> dict:
 
     Returns:
         {'entity': [E, D], 'relation': [R, W], '<modality>_kernel': [D, F], '<modality>_bias': [D]}, float32; with
-        `absent` 'learned' also '<modality>_absent': [D].
+        `absent` 'learned' also '<modality>_absent': [D], with `substitutes` also 'substitution': [1, W].
     """
     # Reading any attribute runs `setup`, which declares every parameter.
     return model.init(key, method=lambda module: module.entity)[PARAMS]

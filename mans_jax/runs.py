@@ -95,6 +95,7 @@ def make_run(config: Config, graph: KnowledgeGraph) -> Run:
         normalize=config.normalize,
         absent=config.absent,
         precision=config.precision,
+        substitutes=config.substitution_weight > 0,
     )
     stays = what_stays(config, graph, model)
     with jax.default_device(host_device() if stays.triples else None):

@@ -97,6 +97,10 @@ class SamplerText:
         """Whether it or a sampler inside it makes virtual negatives."""
         return self.holds(*STRATEGIES, 'random_modalities')
 
+    def marks_known(self) -> bool:
+        """Whether some of its negatives have weight 0, and those are the known triples among them."""
+        return self.holds(*_MARK_KNOWN) and not self.holds(*_LEAVE_OTHERS_OUT)
+
     def learners(self) -> tuple[str, ...]:
         """The names, its own and of those inside it, that are of families that learn."""
         own = (self.name,) if FAMILIES[self.name].learns else ()
@@ -226,6 +230,12 @@ FAMILIES = {
     'own_margin': Family(_own_margin, num_inner=(1, 1)),
 }
 """Every name that the text may hold."""
+
+_MARK_KNOWN = ('in_batch', 'shared_pool', 'chunk_pool', 'eans')
+"""Those that draw known triples too, as negatives of weight 0."""
+
+_LEAVE_OTHERS_OUT = ('dhns', 'mmrns')
+"""Those that give weight 0 to negatives that are no known triples."""
 
 NORMAL = 'normal'
 STRATEGIES = (NORMAL, 'mans_v', 'mans_t', 'mans_h', 'mans_a')

@@ -155,9 +155,19 @@ def from_shards(mesh: Mesh, look: Callable, tables: PyTree, rest: PyTree, ids: S
     Returns:
         What `look` returns for each array of ids, [..., W'], cut as the ids are.
     """
+    is_cut = [x.ndim > 0 and x.shape[0] % mesh.shape[DATA] == 0 for x in ids]
+    # Looked at together, those that all have would differ from device to device as far as the compiler can tell.
+    found = {}
+    for cut in (True, False):
+        group = [x for x, its in zip(ids, is_cut, strict=True) if its == cut]
+        found[cut] = iter(_from_shards(mesh, look, tables, rest, group, cut) if group else ())
+    return [next(found[cut]) for cut in is_cut]
+
+
+def _from_shards(mesh, look, tables, rest, ids, is_cut):
     everywhere = jax.tree.map(lambda _: PartitionSpec(), rest)
     by_row = jax.tree.map(lambda _: PartitionSpec(ENTITY), tables)
-    cuts = tuple(PartitionSpec(*[DATA] * (x.ndim > 0 and x.shape[0] % mesh.shape[DATA] == 0)) for x in ids)
+    by_example = PartitionSpec(DATA) if is_cut else PartitionSpec()
 
     def of_shard(tables, rest, ids):
         num_rows = jax.tree.leaves(tables)[0].shape[0]
@@ -177,9 +187,8 @@ def from_shards(mesh: Mesh, look: Callable, tables: PyTree, rest: PyTree, ids: S
             for i, end in zip(ids, ends.tolist(), strict=True)
         ]
 
-    return jax.shard_map(of_shard, mesh=mesh, in_specs=(by_row, everywhere, cuts), out_specs=list(cuts))(
-        tables, rest, tuple(ids)
-    )
+    specs = (by_row, everywhere, by_example)
+    return jax.shard_map(of_shard, mesh=mesh, in_specs=specs, out_specs=by_example)(tables, rest, ids)
 
 
 def repeat(tree: PyTree, mesh: Mesh | None) -> PyTree:

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, PyTree, UInt
 
 from mans_jax.config import Config
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
-from mans_jax.losses import LOSSES
+from mans_jax.losses import LOSSES, WITH_MARGIN, excuse_substitutes
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, fetched, frozen_variables, init_params
 from mans_jax.objectives import OBJECTIVES
 from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, take_rows
@@ -250,14 +250,13 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
             now = seen_by.variables(state.params)
             view = view_of(model, now[PARAMS], now[FROZEN], progress_of(state.step, total_steps))
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
-            loss_of, virtual_share = LOSSES[config.loss](config.margin, config.temperature), corruption.virtual()
+            (method, loss_of), virtual_share = _scores_and_loss(config), corruption.virtual()
             if is_row_sparse:
                 named, positives, corruption, last = _renumber(last, positives, corruption, mesh)
                 seen_by, params = seen_by.at_rows(named), {**params, ENTITY: take_rows(params[ENTITY], named)}
                 rows = (named,)
 
             def loss_fn(params):
-                method = seen_by.model.score_batch
                 scores = seen_by.model.apply(seen_by.variables(params), positives, corruption, method=method)
                 return loss_of(*scores, corruption.weight, corruption.margin_scale)
 
@@ -296,6 +295,20 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         return optax.tree.norm(found.gradients), optax.tree.norm(updates)
 
     return TrainingLoop(train_steps, next_norms)
+
+
+def _scores_and_loss(config) -> tuple[str, Callable]:
+    """Which method of the model scores a batch, and the loss of what it returns, weights and shares of the margin."""
+    loss = LOSSES[config.loss](config.margin, config.temperature)
+    if not config.substitution_weight:
+        return 'score_batch', loss
+    return 'score_batch_and_substitutes', functools.partial(
+        excuse_substitutes,
+        loss,
+        margin=config.margin if config.loss in WITH_MARGIN else 0.0,
+        substitution_weight=config.substitution_weight,
+        substitution_share=config.substitution_share,
+    )
 
 
 class _Found(NamedTuple):

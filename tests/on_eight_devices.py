@@ -152,8 +152,10 @@ def test_a_feature_is_moved_no_wider_than_its_projection(folder):
     assert rows == ['4'], 'the gradient of the projection, [D, F], and it alone'
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize('name', EXAMPLES)
+# The one whose intruders are not cut along the data axis takes its own way.
+@pytest.mark.parametrize(
+    'name', [name if name == 'chunk_pool' else pytest.param(name, marks=pytest.mark.slow) for name in EXAMPLES]
+)
 def test_every_sampler_runs_on_a_mesh(folder, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_files(tmp_path, run_of(folder, '').graph)

@@ -109,6 +109,8 @@ TOO_LOW = {
     'margin': -0.5,
     'temperature': -1.0,
     'non_fact_weight': -1.0,
+    'substitution_weight': -0.5,
+    'substitution_share': -0.1,
     'batch_size': 0,
     'num_epochs': 0,
     'seed': -1,
@@ -173,6 +175,16 @@ def test_a_complex_score_needs_an_even_width(score):
             'which own_margin could take a share: leave it out, or take one of margin_ranking, self_adversarial',
         ),
         (
+            {'loss': 'margin_ranking', 'sampler': 'eans', 'substitution_weight': 0.5},
+            'config.substitution_weight is 0.5, but loss margin_ranking has no false negatives to predict: take one of '
+            'softplus, self_adversarial, or set it to 0',
+        ),
+        (
+            {'loss': 'softplus', 'sampler': 'dhns(in_batch)', 'substitution_weight': 0.5},
+            "config.substitution_weight is 0.5, but sampler 'dhns(in_batch)' shows no known triples to learn from, as "
+            'eans, in_batch and the pools do: take one of them, or set it to 0',
+        ),
+        (
             {'loss': 'one_vs_all', 'optimizer': 'lazy_adam'},
             "config.optimizer is 'lazy_adam', but loss one_vs_all moves the rows of all entities: "
             'take one of adam, adagrad, sgd',
@@ -230,6 +242,8 @@ CHANGED = {
     'margin': 11.5,
     'temperature': 0.5,
     'non_fact_weight': 0.01,
+    'substitution_weight': 1.0,
+    'substitution_share': 0.2,
     'optimizer': 'sgd',
     'learning_rate': 0.5,
     'batch_size': 180,

@@ -2,9 +2,14 @@
 
 import json
 
+import jax
+import numpy as np
 import pytest
 
+from mans_jax.models import FROZEN, PARAMS
 from mans_jax.objectives import OBJECTIVES
+from mans_jax.runs import load_run
+from mans_jax.sampling import View, in_batch
 from mans_jax.training import train_and_evaluate
 from tests.graphs import quick_programs, short_recipe, write_openke
 
@@ -20,8 +25,18 @@ BY_CHANCE = 0.11
 
 
 @pytest.fixture(scope='module')
-def test_mrr(tmp_path_factory):
+def test_mrr(trained):
     """(fields of the recipe) -> the MRR on test after 8 epochs."""
+
+    def test_mrr(**fields):
+        return json.loads((trained(**fields) / 'results.json').read_text())['test']['mrr']
+
+    return test_mrr
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """(fields of the recipe) -> the workdir of a run of 8 epochs."""
     folder = write_openke(tmp_path_factory.mktemp('graph'))
 
     def train(**fields):
@@ -30,7 +45,7 @@ def test_mrr(tmp_path_factory):
         workdir = tmp_path_factory.mktemp('run')
         with quick_programs(tmp_path_factory.getbasetemp() / 'programs'):
             train_and_evaluate(config, workdir)
-        return json.loads((workdir / 'results.json').read_text())['test']['mrr']
+        return workdir
 
     return train
 
@@ -43,3 +58,16 @@ def test_a_sampler_that_learns_lets_the_model_learn(test_mrr, name):
 @pytest.mark.parametrize('name', OBJECTIVES)
 def test_without_negatives_the_model_learns(test_mrr, name):
     assert test_mrr(loss=name, non_fact_weight=0.1) > 3 * BY_CHANCE
+
+
+def test_what_may_stand_for_an_entity_is_learned(trained):
+    """Of negatives that are known triples the substitution is plausible, of others it is not: that is its loss."""
+    run, state = load_run(trained(sampler='in_batch', loss='softplus', substitution_weight=1.0))
+    positives = jax.tree.map(lambda ids: ids[:100], run.data.triples)
+    corruption, _ = in_batch(run.data.known, 50).sample((), jax.random.key(0), positives, View())
+    variables = {PARAMS: state.params, FROZEN: run.data.frozen}
+    method = run.model.score_batch_and_substitutes
+    substitute = run.model.apply(variables, positives, corruption, method=method)[2]
+    known = np.asarray(corruption.weight) == 0
+    assert known.sum() > 20
+    assert np.mean(substitute[known]) > np.mean(substitute[~known]) + 1

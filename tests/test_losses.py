@@ -1,6 +1,7 @@
 """Losses against plain loops over positives and negatives, and their gradients against finite differences."""
 
 import math
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -170,3 +171,48 @@ def test_the_losses_with_a_margin_are_those_that_a_share_of_it_changes():
         if not np.isclose(loss(positive, negative), loss(positive, negative, None, half)):
             changed.add(name)
     assert changed == set(losses.WITH_MARGIN)
+
+
+@pytest.mark.parametrize(('name', 'margin'), [('softplus', 0.0), ('self_adversarial', MARGIN)])
+def test_excused_substitutes_equal_a_loop(name, margin):
+    """Two of twelve negatives are known triples; the others are scored with a share of the substitution taken off."""
+    (positive, negative), substitute = scores(3, 4), scores(3, 4, seed=1)[1]
+    weight = np.ones((3, 4))
+    weight[0, 1] = weight[2, 3] = 0
+    got = jax.jit(
+        lambda *arrays: losses.excuse_substitutes(
+            LOSSES[name](MARGIN, TEMPERATURE), *arrays, margin=margin, substitution_weight=0.8, substitution_share=0.3
+        )
+    )(*float32([positive, negative, substitute, weight]))
+    excused = negative - 0.3 * (margin + substitute)
+    if name == 'softplus':
+        of_negatives = [math.log(1 + math.exp(excused[i])) for i in np.ndindex(3, 4) if weight[i]]
+        want = (np.mean([math.log(1 + math.exp(-p)) for p in positive]) + np.mean(of_negatives)) / 2
+    else:
+        counted = [row[w > 0] for row, w in zip(excused, weight, strict=True)]
+        want = np.mean([self_adversarial([p], [row]) for p, row in zip(positive, counted, strict=True)])
+    want += 0.8 * np.mean([-log_sigmoid(margin + substitute[i]) for i in ((0, 1), (2, 3))])
+    want += 0.3 * np.mean([abs(margin + z) for row in substitute for z in row])
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_without_a_known_triple_nothing_is_predicted_and_all_is_finite():
+    (positive, negative), substitute = float32(scores(3, 4)), float32(scores(3, 4, seed=1))[1]
+
+    @partial(jax.jit, static_argnums=1)
+    def loss(substitute, substitution_weight, *batch):
+        shares = {'margin': 0.0, 'substitution_share': 0.3, 'substitution_weight': substitution_weight}
+        return losses.excuse_substitutes(losses.softplus, *batch, substitute, jnp.ones((3, 4)), **shares)
+
+    value, gradient = jax.value_and_grad(loss)(substitute, 0.8, positive, negative)
+    assert value == loss(substitute, 0.0, positive, negative)
+    assert np.isfinite(gradient).all() and gradient.any()
+
+
+def test_logistic_losses_are_those_that_no_positive_ends():
+    """Of the others the gradient is zero once a positive is far above its negative."""
+    ends = {
+        name: not jax.grad(make(MARGIN, TEMPERATURE))(jnp.full(1, 9.0), jnp.full((1, 1), -9.0)).any()
+        for name, make in LOSSES.items()
+    }
+    assert {name for name, end in ends.items() if not end} == set(losses.LOGISTIC)

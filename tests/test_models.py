@@ -132,6 +132,36 @@ def test_a_negative_with_vectors_of_its_own_is_scored_by_them(graph, name, norma
         np.testing.assert_allclose(alone[b, 2 + g], want, rtol=1e-4, atol=1e-4)
 
 
+@every_score
+@pytest.mark.parametrize('chunk', [None, 3])
+def test_substitutes_are_scored_as_triples_of_a_relation_of_their_own(graph, name, chunk):
+    """Both ways round, whole entities also where a negative is virtual; the other scores are those of `score_batch`."""
+    plain = model_for(graph, SCORES[name], dim=DIM, normalize=True)
+    model = plain.clone(substitutes=True)
+    params = init_params(model, jax.random.key(0))
+    frozen = frozen_variables(graph)
+    positives, corruption = Triple.from_rows(jnp.asarray(graph.train[:9])), random_corruption(graph, 9, 4)
+    if chunk:
+        first = jnp.arange(9) // chunk * chunk
+        corruption = corruption.replace(entity=corruption.entity[first], side=corruption.side[:, :1].repeat(4, 1))
+        corruption = corruption.replace(chunk=chunk)
+    corruption = corruption.replace(replaced=jnp.asarray(np.random.default_rng(1).random((9, 4, 3)) < 0.5))
+
+    def score(model, params, method):
+        return jax.jit(lambda p: model.apply({PARAMS: p, FROZEN: frozen}, positives, corruption, method=method))(params)
+
+    *scores, substitutes = score(model, params, model.score_batch_and_substitutes)
+    relation = params.pop('substitution')
+    for got, want in zip(scores, score(plain, params, plain.score_batch), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+    # The relation in place of the first one: then its triples are any model's.
+    params['relation'] = params['relation'].at[0].set(relation[0])
+    ends = np.where(corruption.side == HEAD, positives.head[:, None], positives.tail[:, None]), corruption.entity
+    both = [Triple(one, jnp.zeros((9, 4), int), other) for one, other in (ends, ends[::-1])]
+    want = [plain.apply({PARAMS: params, FROZEN: frozen}, t, method=plain.score_triples) for t in both]
+    np.testing.assert_allclose(substitutes, sum(want) / 2, rtol=1e-4, atol=1e-4)
+
+
 def test_a_virtual_negative_is_an_entity_put_together_from_two(graph):
     """Against a plain sum over modality pairs of TransE distances, from the parameters alone."""
     model, variables = model_and_variables(graph, 'transe_l1')

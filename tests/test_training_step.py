@@ -42,7 +42,13 @@ def make_run(tmp_path_factory):
     def make(**overrides):
         config = short_recipe(folder, **overrides)
         graph, _ = load_graph(config.data, config.features)
-        model = model_for(graph, SCORES[config.score], dim=config.dim, normalize=config.normalize)
+        model = model_for(
+            graph,
+            SCORES[config.score],
+            dim=config.dim,
+            normalize=config.normalize,
+            substitutes=config.substitution_weight > 0,
+        )
         data = training_data(config, graph)
         loop = make_training_loop(model, config, STEPS)
         assert len(graph.train) == STEPS * config.batch_size
@@ -209,19 +215,20 @@ SGD, ADAGRAD = ('sparse_sgd', 'sgd'), ('sparse_adagrad', 'adagrad')
 
 # Each sampler with one of the two, since each program takes seconds to compile.
 @pytest.mark.parametrize(
-    ('sampler', 'sparse', 'dense'),
+    ('sampler', 'sparse', 'dense', 'fields'),
     [
-        ('mans_a(bernoulli)', *SGD),
-        ('mans_a(bernoulli)', *ADAGRAD),
-        ('mans_h(chunk_pool(chunk=4, num_negatives=2), share=0.5)', *SGD),
-        ('nscaching(cache_size=5)', *SGD),
-        ('eans(clusters=4, every=3)', *ADAGRAD),
-        ('dhns(bernoulli, steps=5)', *ADAGRAD),
+        ('mans_a(bernoulli)', *SGD, {}),
+        ('mans_a(bernoulli)', *ADAGRAD, {}),
+        ('mans_h(chunk_pool(chunk=4, num_negatives=2), share=0.5)', *SGD, {}),
+        ('nscaching(cache_size=5)', *SGD, {}),
+        ('eans(clusters=4, every=3)', *ADAGRAD, {}),
+        ('mans_v(eans(clusters=4))', *SGD, {'loss': 'softplus', 'substitution_weight': 0.5}),
+        ('dhns(bernoulli, steps=5)', *ADAGRAD, {}),
     ],
 )
-def test_steps_on_rows_are_those_on_the_whole_table(make_run, sampler, sparse, dense):
+def test_steps_on_rows_are_those_on_the_whole_table(make_run, sampler, sparse, dense, fields):
     """With few negatives, so that a step touches some of the rows, and by a rate that makes them differ."""
-    fields = {'sampler': sampler, 'num_negatives': 1, 'learning_rate': 0.05, 'batch_size': 16}
+    fields = {**fields, 'sampler': sampler, 'num_negatives': 1, 'learning_rate': 0.05, 'batch_size': 16}
     (_, _, data, of_rows, state), (_, _, _, of_table, other) = (
         make_run(**fields, optimizer=optimizer) for optimizer in (sparse, dense)
     )
@@ -229,7 +236,8 @@ def test_steps_on_rows_are_those_on_the_whole_table(make_run, sampler, sparse, d
     state, other = of_rows.train_steps(state, data, STEPS), of_table.train_steps(other, data, STEPS)
     for name, value in other.params.items():
         np.testing.assert_allclose(state.params[name], value, rtol=1e-3, atol=2e-5, err_msg=name)
-    assert not np.allclose(state.params['entity'], start['entity'], atol=1e-3)
+    for name in {'entity', 'substitution'}.intersection(start):
+        assert not np.allclose(state.params[name], start[name], atol=1e-3)
 
 
 def test_a_lazy_step_leaves_the_rows_that_it_does_not_look_at(make_run):

@@ -24,9 +24,10 @@ class Costs(NamedTuple):
     """What a step and the sampler of a run take.
 
     Attributes:
-        triples_per_step: that the model scores: positives, negatives, and what the sampler asks it for. Read off the
-            traced step, so that what a sampler does only now and then counts every time, and work of the sampler's own
-            that is no score of the model does not.
+        triples_per_step: that the model scores: positives, negatives, what the sampler asks it for, and both ways round
+            whether an intruder may stand for what it replaces, where that is learned. Read off the traced step, so that
+            what a sampler does only now and then counts every time, and work of the sampler's own that is no score of
+            the model does not.
         parameters: that the sampler trains, told by the moments that its Adam has of them.
         state_bytes: what it remembers, its parameters and their optimiser included.
         table_bytes: what it looks up, besides the known triples that every sampler has.
@@ -96,7 +97,8 @@ def _scored_with_sampler(run) -> int:
         return sampler_of(run.config, run.data).sample(state.sampler_state, key, positives, view)[0]
 
     corruption = jax.eval_shape(draw, jax.random.key(0))
-    return batch_size + math.prod(corruption.entity.shape) + sum(scored)
+    of_a_negative = 3 if run.model.substitutes else 1
+    return batch_size + of_a_negative * math.prod(corruption.entity.shape) + sum(scored)
 
 
 def _bytes(tree) -> int:

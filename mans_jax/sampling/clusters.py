@@ -50,8 +50,7 @@ def eans(
 
     The published code numbers anew after the first step and then after every 1000, cuts decimals off where this rounds,
     and runs K-means until it converges, by scikit-learn; here it has `ROUNDS` rounds, so that it is one program.
-    The paper's auxiliary loss, which learns by a relation of its own which entities may stand for each other (weights
-    1.0 and 0.1), is not built: it is a parameter of the model and a term of the loss, and a sampler has neither.
+    The paper's auxiliary loss, by which a known triple is predicted, is `losses.excuse_substitutes`.
 
     Args:
         known: the triples that must never count as negatives.

@@ -516,6 +516,13 @@ def test_a_sampler_that_learns_has_its_costs(folder, monkeypatch):
     )
 
 
+def test_what_excuses_negatives_scores_each_of_them_three_times(folder):
+    row = 'in_batch; loss=softplus; substitution_weight=1; num_negatives=5'
+    cell = make(folder, (row,), row).cells()[0]
+    run = comparing.make_run(cell.config, comparing._graph_of(cell.config, {}))
+    assert costs.costs_of(run).triples_per_step == 16 * (1 + 3 * 5)
+
+
 @pytest.mark.parametrize(
     ('loss', 'score', 'triples'), [('one_vs_all', 'distmult', 16 * 80), ('non_sampling', 'transe_l2', 16)]
 )
