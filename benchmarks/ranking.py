@@ -18,7 +18,7 @@ from training_step import random_graph, with_random_features
 from mans_jax.data import load_graph
 from mans_jax.graph import KnownTriples
 from mans_jax.models import frozen_variables, init_params, model_for
-from mans_jax.ranking import pack
+from mans_jax.ranking import block_sizes, pack
 from mans_jax.scoring import SCORES
 from mans_jax.tasks.link_prediction import predict_links
 
@@ -47,7 +47,7 @@ def main():
         predict_links(model, params, frozen, graph, graph.test, known)
         times.append(time.perf_counter() - start)
     median, (least, most) = machine.median_and_spread(times[1:])
-    blocks, _ = pack(graph.test)
+    blocks, _ = pack(graph.test, *block_sizes(graph.num_entities))
     num_queries = blocks.queries.kept.size
     comparisons = 4 * num_queries * graph.num_entities * arguments.dim
     print(machine.describe())

@@ -7,7 +7,7 @@ import numpy as np
 
 from mans_jax.graph import KnownTriples
 from mans_jax.models import frozen_variables, init_params, model_for
-from mans_jax.ranking import pack
+from mans_jax.ranking import block_sizes, pack
 from mans_jax.scoring import SCORES
 from mans_jax.tasks.link_prediction import predict_links
 
@@ -38,7 +38,7 @@ class Ranking:
         difference, its absolute value and a sum. A block of queries reads all embedded entities, writes the scores, and
         reads those of its query once for each target.
         """
-        blocks, _ = pack(self._graph.test)
+        blocks, _ = pack(self._graph.test, *block_sizes(self._graph.num_entities))
         (num_blocks, num_queries), num_targets = blocks.queries.kept.shape, blocks.target.shape[1]
         num_entities, width = self._graph.num_entities, len(self._graph.modalities) * self._config.dim
         each = 2 if self._config.score in ('distmult', 'complex') else 3

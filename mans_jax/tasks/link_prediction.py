@@ -10,7 +10,7 @@ import numpy as np
 from mans_jax.errors import not_finite
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
 from mans_jax.models import FROZEN, PARAMS, Candidates, MultiModalEmbedding
-from mans_jax.ranking import count_better, pack, rank_metrics, ranks
+from mans_jax.ranking import block_sizes, count_better, pack, rank_metrics, ranks
 
 
 class TripleCounts(NamedTuple):
@@ -62,7 +62,11 @@ def predict_links(
 
 
 def count_blockwise(
-    count: Callable, graph: KnowledgeGraph, triples: np.ndarray, progress: Callable[[Iterable], Iterable] = iter
+    count: Callable,
+    graph: KnowledgeGraph,
+    triples: np.ndarray,
+    progress: Callable[[Iterable], Iterable] = iter,
+    num_candidates: int | None = None,
 ):
     """Counts something for the head and the tail of triples, a block of queries at a time.
 
@@ -72,6 +76,8 @@ def count_blockwise(
         graph: the graph, for names in error messages.
         triples: int[N, 3] rows of (head, relation, tail).
         progress: wraps the sequence of blocks, for a progress bar.
+        num_candidates: how many a device scores at a time, by default all entities; the more, the fewer queries are
+            in a block, so that memory does not grow with it.
 
     Returns:
         The pytree as int64[..., 2, N], in the order of `triples`: first for the heads, then for the tails.
@@ -79,7 +85,7 @@ def count_blockwise(
     Raises:
         NonFiniteScore: naming the first score that is not finite.
     """
-    blocks, position = pack(triples)
+    blocks, position = pack(triples, *block_sizes(num_candidates or graph.num_entities))
     results = []
     for index in progress(range(len(position))):
         block = jax.tree.map(lambda x, index=index: x[index], blocks)

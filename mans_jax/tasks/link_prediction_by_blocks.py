@@ -10,7 +10,7 @@ import numpy as np
 from mans_jax.fusion import Views
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import Candidates, MultiModalEmbedding, score_blocks
-from mans_jax.ranking import Counts, first_not_finite, pack, strike_out
+from mans_jax.ranking import Counts, block_sizes, first_not_finite, pack, strike_out
 from mans_jax.tasks.link_prediction import TripleCounts, count_blockwise
 
 ENTITIES_PER_BLOCK = 1 << 16
@@ -42,7 +42,7 @@ def predict_links_by_blocks(
     """
     room = min(room, model.num_entities)
     part = model.clone(num_entities=room)
-    blocks, position = pack(triples)
+    blocks, position = pack(triples, *block_sizes(room))
     blocks = [jax.tree.map(lambda x, index=index: x[index], blocks) for index in range(len(position))]
     queries = [_embed_queries(model, variables_of, block) for block in blocks]
     scores = [jnp.zeros(block.target.shape) for block in blocks]
@@ -66,7 +66,7 @@ def predict_links_by_blocks(
         found = next(counted)
         return TripleCounts(found.better, found.tied), found.bad_query, found.bad_entity
 
-    return count_blockwise(take, graph, triples)
+    return count_blockwise(take, graph, triples, num_candidates=room)
 
 
 def _embed_queries(model, variables_of, block) -> Views:

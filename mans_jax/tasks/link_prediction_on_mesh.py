@@ -57,7 +57,7 @@ def predict_links_on_mesh(
         counts = _rank_block(model, variables, candidates, known, block)
         return TripleCounts(counts.better, counts.tied), counts.bad_query, counts.bad_entity
 
-    return count_blockwise(count, graph, triples, progress)
+    return count_blockwise(count, graph, triples, progress, rows_of_shard(model))
 
 
 @partial(jax.jit, static_argnames='model')

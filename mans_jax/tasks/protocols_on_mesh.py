@@ -11,7 +11,12 @@ from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding
 from mans_jax.ranking import strike_out
 from mans_jax.tasks.link_prediction import count_blockwise
-from mans_jax.tasks.link_prediction_on_mesh import count_around_targets, count_by_shard, embed_candidates_on_mesh
+from mans_jax.tasks.link_prediction_on_mesh import (
+    count_around_targets,
+    count_by_shard,
+    embed_candidates_on_mesh,
+    rows_of_shard,
+)
 from mans_jax.tasks.protocols import PROTOCOLS, Tally, seen_with_relation
 
 
@@ -30,7 +35,7 @@ def rank_links_on_mesh(
     def count(block):
         return _tally_block(model, variables, candidates, known, seen, block)
 
-    tallies = count_blockwise(count, graph, triples, progress)
+    tallies = count_blockwise(count, graph, triples, progress, rows_of_shard(model))
     return {protocol: tallies[protocol] for protocol in PROTOCOLS}
 
 

@@ -8,6 +8,7 @@ import pytest
 from mans_jax.errors import InputError, NonFiniteScore
 from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
 from mans_jax.models import FROZEN, PARAMS, frozen_variables, init_params, model_for
+from mans_jax.ranking import pack
 from mans_jax.scoring import SCORES
 from mans_jax.tasks import link_prediction
 from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
@@ -125,9 +126,18 @@ def test_the_named_triple_stands_the_right_way_round(graph, known, setting, side
     assert str(error.value).startswith(f'the score of {graph.describe(np.array(want))} is not finite')
 
 
+def test_ranks_do_not_depend_on_how_many_queries_are_scored_together(graph, known, setting, monkeypatch):
+    """With so many candidates that there are two queries and four targets in a block."""
+    model, params, frozen = setting
+    want = predict_links(model, params, frozen, graph, graph.test, known)
+    monkeypatch.setattr(link_prediction, 'block_sizes', lambda num_candidates: (2, 4))
+    got = predict_links(model, params, frozen, graph, graph.test, known)
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
 def block_of(side, kept, relation, target):
     """A block of the usual size with a single query and target."""
-    blocks, _ = link_prediction.pack(np.zeros((1, 3), int))
+    blocks, _ = pack(np.zeros((1, 3), int))
     block = jax.tree.map(lambda x: jnp.zeros_like(x[0]), blocks)
     queries = type(block.queries)(*(x + v for x, v in zip(block.queries, (side, kept, relation), strict=True)))
     return block._replace(queries=queries, target=block.target + target)
