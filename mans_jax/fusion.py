@@ -38,6 +38,28 @@ def mix(replaced: Bool[Array, '... M'], intruder: Views, original: Views) -> Vie
     )
 
 
+@jax.custom_vjp
+def choose(is_first: Bool[Array, '... K'], first: Float[Array, '... M D'], second: Float[Array, '... M D']):
+    """Of two arrays of vectors, one for each of K: float[..., K, M, D].
+
+    `jnp.where`, but for the gradient, where sums over K are matrix products that read what comes in once.
+    """
+    return jnp.where(is_first[..., None, None], first[..., None, :, :], second[..., None, :, :])
+
+
+def _choose(is_first, first, second):
+    return choose(is_first, first, second), is_first
+
+
+def _choose_transposed(is_first, gradient):
+    of_both = jnp.stack([is_first, ~is_first], axis=-2).astype(gradient.dtype)
+    sums = jnp.einsum('...sk,...kmd->...smd', of_both, gradient, precision=jax.lax.Precision.HIGHEST)
+    return None, sums[..., 0, :, :], sums[..., 1, :, :]
+
+
+choose.defvjp(_choose, _choose_transposed)
+
+
 def query(score: ScoreFunction, kept: Views, relation, direction) -> Views:
     """What the missing entity should look like, by modality of the kept one.
 

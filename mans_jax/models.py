@@ -301,7 +301,10 @@ class MultiModalEmbedding(nn.Module):
         head_query = fusion.query(self.score, tail, relation, -ones)
         side = corruption.side[:, :1] if corruption.chunk else corruption.side
         at_tail = (side == TAIL)[..., None]
-        queries = fusion.mix(at_tail, tail_query[:, None], head_query[:, None])
+        queries = Views(
+            fusion.choose(side == TAIL, tail_query.vectors, head_query.vectors),
+            jnp.where(at_tail, tail_query.present[:, None], head_query.present[:, None]),
+        )
         original = fusion.mix(at_tail, tail[:, None], head[:, None])
         if corruption.vectors is not None:
             intruder = self._with_vectors(intruder, original, corruption.vectors)

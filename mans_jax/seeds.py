@@ -1,5 +1,6 @@
 """Seeds of one run in one program: their states as one, in which every array has an axis of seeds in front."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mans_jax.compiling import compiled
 from mans_jax.training_step import TrainingData, TrainingLoop
 
 
@@ -45,16 +47,18 @@ def seeds_programs(loop: TrainingLoop, data: TrainingData) -> Callable[[Iterable
 
     def train_steps(states, data, num_steps):
         axes = axes_of(states)
-        return jax.vmap(loop.train_steps, in_axes=(axes, of_data, None), out_axes=axes)(states, data, num_steps)
+        train_steps = inspect.unwrap(loop.train_steps)
+        return jax.vmap(train_steps, in_axes=(axes, of_data, None), out_axes=axes)(states, data, num_steps)
 
     def next_norms(states, data):
-        return jnp.stack(jax.vmap(loop.next_norms, in_axes=(axes_of(states), of_data))(states, data), axis=1)
+        next_norms = inspect.unwrap(loop.next_norms)
+        return jnp.stack(jax.vmap(next_norms, in_axes=(axes_of(states), of_data))(states, data), axis=1)
 
     def state_of(states, place):
         own = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), states.replace(step=()))
         return own.replace(step=states.step)
 
-    compiled_steps, compiled_norms = jax.jit(train_steps, donate_argnums=0), jax.jit(next_norms)
+    compiled_steps, compiled_norms = compiled(train_steps, donate_argnums=0), compiled(next_norms)
     compiled_state_of = jax.jit(state_of)
 
     def program_of(seeds):

@@ -11,6 +11,7 @@ from flax import struct
 from flax.training import train_state
 from jaxtyping import Array, Float, Int, PyTree, UInt
 
+from mans_jax.compiling import compiled
 from mans_jax.config import Config
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.losses import LOSSES, WITH_MARGIN, excuse_substitutes
@@ -193,7 +194,8 @@ class TrainingLoop(NamedTuple):
         next_norms: (state, data) -> (gradient norm, update norm) of the step that comes next, which is not taken.
             Within the loop they would cost every step one more pass over all parameters.
 
-    Both also take `Drawn`, where the batches of the steps to come were drawn before.
+    Both also take `Drawn`, where the batches of the steps to come were drawn before. Inside a jit of one's own,
+    `inspect.unwrap` takes the compilation off, see `compiling`.
     """
 
     train_steps: Callable
@@ -282,19 +284,17 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     def unseen():
         return jnp.zeros(model.num_entities if is_row_sparse else 0, jnp.int32)
 
-    @functools.partial(jax.jit, donate_argnums=0)
     def train_steps(state: TrainState, data: TrainingData, num_steps, drawn: Drawn | None = None) -> TrainState:
         step = functools.partial(train_step, data=data, draws=draws_of(state, data, drawn))
         # A loop with a traced bound, unlike a scan, is one program for a whole epoch and for a part of one.
         return jax.lax.fori_loop(0, num_steps, step, (state, unseen()))[0]
 
-    @jax.jit
     def next_norms(state: TrainState, data: TrainingData, drawn: Drawn | None = None):
         found = differentiate(state, data, draws_of(state, data, drawn), 0, unseen())
         updates, _ = update(found.gradients, state.opt_state, state.params, *found.rows)
         return optax.tree.norm(found.gradients), optax.tree.norm(updates)
 
-    return TrainingLoop(train_steps, next_norms)
+    return TrainingLoop(compiled(train_steps, donate_argnums=0), compiled(next_norms))
 
 
 def _scores_and_loss(config) -> tuple[str, Callable]:

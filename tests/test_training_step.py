@@ -1,6 +1,7 @@
 """The training step: exact whatever calls its steps are spread over, and what a hand-written step would do."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -310,7 +311,8 @@ def test_one_program_serves_all_seeds_and_mapped_over_them_it_does_what_each_doe
     # Traced, so that all states have one optimiser: another would be another program's.
     init = jax.jit(lambda data: init_state(model, config, data))
     states = jax.jit(jax.vmap(init, in_axes=(each,)))(many)
-    states = jax.jit(jax.vmap(loop.train_steps, in_axes=(0, each, None)))(states, many, STEPS)
+    train_steps = inspect.unwrap(loop.train_steps)
+    states = jax.jit(jax.vmap(train_steps, in_axes=(0, each, None)))(states, many, STEPS)
     programs = set()
     for i in range(3):
         alone = data.replace(seed=seeds[i])
