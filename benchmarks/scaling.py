@@ -26,6 +26,8 @@ import time
 import jax
 import numpy as np
 
+from mans_jax.ranking import block_sizes
+
 BASE = {'entities': 100_000, 'num_negatives': 64, 'dim': 64, 'batch_size': 1024, 'devices': 1}
 
 SERIES = {
@@ -107,9 +109,9 @@ def row(job, memory, rates):
 
 
 def gigabytes(job):
-    """About what a job needs: the table, its slots and what making them takes; scores of 128 queries; 1 GB for all."""
+    """About what a job needs: the table, its slots and what making them takes; scores of some queries; 1 GB for all."""
     table = 4 * job['entities'] * job['dim']
-    scores = 2 * 4 * 128 * job['entities'] if job['kind'] == RANKING else 0
+    scores = 2 * 4 * block_sizes(job['entities'])[0] * job['entities'] if job['kind'] == RANKING else 0
     examples = 12 * 4 * job['batch_size'] * job['num_negatives'] * job['dim'] if job['kind'] == STEP else 0
     return 1 + (4 * table + scores + examples) / 1e9
 
