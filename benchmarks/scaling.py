@@ -48,7 +48,7 @@ KINDS = {
 }
 """What is measured where a size varies."""
 
-RANKED, STEPS = 128, 4
+RANKED, STEPS = 128, 32
 """The triples that are ranked on both sides, and the steps of a turn."""
 
 

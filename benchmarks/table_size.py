@@ -34,7 +34,7 @@ def main():
     parser.add_argument('--batch_size', type=int, default=1024)
     parser.add_argument('--num_negatives', type=int, default=64)
     parser.add_argument('--dim', type=int, default=256)
-    parser.add_argument('--steps', type=int, default=4, help='of a turn')
+    parser.add_argument('--steps', type=int, default=16, help='of a turn')
     parser.add_argument('--turns', type=int, default=9)
     arguments = parser.parse_args()
     print(machine.describe())

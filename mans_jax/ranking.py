@@ -17,8 +17,9 @@ from mans_jax.graph import HEAD, TAIL, KnownTriples
 QUERIES_PER_BLOCK, TARGETS_PER_BLOCK = 128, 256
 """Defaults of `pack`: at 4 bytes a score, a block of 128 queries over 15,000 entities is 8 MB."""
 
-_SCORES_PER_BLOCK = 1 << 24
-"""At most, where a block has more than one query: 64 MB, of which a few copies are made."""
+_SCORES_PER_BLOCK, _FEWEST_QUERIES = 1 << 24, 8
+"""Where a block has more queries than the fewest, its scores are at most so many, 64 MB; a few copies are made of them.
+Those of the fewest queries take 32 bytes an entity, where a table of D=64 takes 256."""
 
 _KNOWN_PER_STEP = 1024
 
@@ -122,7 +123,7 @@ def strike_out(
 
 def block_sizes(num_candidates: int) -> tuple[int, int]:
     """How many queries and targets to pack together: as by default, or fewer where the candidates are many."""
-    fitting = max(1, _SCORES_PER_BLOCK // num_candidates)
+    fitting = max(_FEWEST_QUERIES, _SCORES_PER_BLOCK // num_candidates)
     num_queries = min(QUERIES_PER_BLOCK, 1 << (fitting.bit_length() - 1))
     return num_queries, num_queries * TARGETS_PER_BLOCK // QUERIES_PER_BLOCK
 
