@@ -272,9 +272,11 @@ class MultiModalEmbedding(nn.Module):
         """(*entities) -> Views of each; where as many are asked for as there are, by a look at all embedded once."""
         has_all = not self.has_variable(FROZEN, 'place')
         if has_all and number >= self.num_entities:
-            views = self.embed_all()
-            return lambda *entities: [views[ids] for ids in entities]
-        # On a mesh, arrays of examples one after the other would have to be cut along the data axis anew.
+            views = self._embed(lambda table: table)
+            if self.mesh is None:
+                return lambda *entities: [views[ids] for ids in entities]
+            return partial(_from_shards, self.mesh, views)
+        # On a mesh, arrays of examples one after the other would have to be dealt out anew.
         return partial(_at_once, self.embed) if self.mesh is None else self._embed_by_shard
 
     def _compose_batch(self, positives, corruption):
@@ -335,6 +337,14 @@ def _at_once(look, *entities):
         found.append(jax.tree.map(lambda x, ids=ids: x.reshape(*ids.shape, *x.shape[1:]), part))
         start += ids.size
     return found
+
+
+def _from_shards(mesh, views, *entities):
+    """Views of several arrays of entities, from those of all that each shard has."""
+    (_, modalities, _), rows = views.vectors.shape, lambda tables, rest: tables
+    tables = views.vectors.reshape(views.vectors.shape[0], -1), views.present
+    found = from_shards(mesh, rows, tables, (), entities)
+    return [Views(vectors.reshape(*present.shape[:-1], modalities, -1), present) for vectors, present in found]
 
 
 def project(rows: Float[Array, '... F'], kernel: Float[Array, 'D F'], bias: Float[Array, 'D'], precision: str) -> Array:

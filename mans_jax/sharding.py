@@ -5,6 +5,7 @@ leads to it, a model that knows of its mesh leaves it out where it looks at all 
 with as many rows as its reader has.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 
@@ -17,6 +18,7 @@ from jaxtyping import Array, Int, PyTree
 from mans_jax.errors import InputError
 
 DATA, ENTITY = 'data', 'entity'
+ALONG_DATA, ALONG_BOTH = (DATA,), (DATA, ENTITY)
 """The axes of a mesh: batches are cut along the first, entity tables along the second."""
 
 _WITH_ENTITY_ROWS = ('entity', 'features', 'present')
@@ -133,51 +135,69 @@ def place(tree: PyTree, mesh: Mesh) -> PyTree:
     return jax.tree.map(put, tree, shardings(tree, mesh))
 
 
-def split_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """Within a program: arrays with an axis of examples in front, cut along the data axis."""
+def split_batch(tree: PyTree, mesh: Mesh | None, axes: tuple[str, ...] = ALONG_BOTH) -> PyTree:
+    """Within a program: arrays with an axis of examples in front, dealt out along axes of a mesh.
+
+    Where they do not divide, they are dealt out along the data axis alone, and devices along the other do the same.
+    """
     if mesh is None:
         return tree
-    return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec(DATA)))
+    places = jax.tree.map(lambda x: NamedSharding(mesh, _cut(x, mesh, axes)), tree)
+    return jax.lax.with_sharding_constraint(tree, places)
+
+
+def _cut(x, mesh, axes=ALONG_BOTH) -> PartitionSpec:
+    """How the examples of an array are dealt out: along the axes, along the data axis, or all of them to all."""
+    for along in (axes, ALONG_DATA):
+        if x.ndim and x.shape[0] % math.prod(mesh.shape[axis] for axis in along) == 0:
+            return PartitionSpec(along)
+    return PartitionSpec()
 
 
 def from_shards(mesh: Mesh, look: Callable, tables: PyTree, rest: PyTree, ids: Sequence[Int[Array, '...']]) -> list:
     """Within a program: what a function makes of some rows of tables, each row looked at by the shard that has it.
 
-    What the function returns is what is moved, by a sum over shards in which all but one have zeros.
+    A shard is told all ids of its place along the data axis. What the function returns is what is moved: by a sum over
+    shards in which all but one have zeros, of which each device receives the part that it asked for.
 
     Args:
         mesh: where the tables lie.
         look: (rows of the tables [N, W], rest) -> arrays [N, W'].
         tables: arrays [E, W], cut by row.
         rest: arrays that all have.
-        ids: several arrays of rows; each is cut along the data axis where that divides the first of its axes.
+        ids: several arrays of rows, each cut as `split_batch` cuts it.
 
     Returns:
         What `look` returns for each array of ids, [..., W'], cut as the ids are.
     """
-    is_cut = [x.ndim > 0 and x.shape[0] % mesh.shape[DATA] == 0 for x in ids]
+    cuts = [_cut(x, mesh) for x in ids]
     # Looked at together, those that all have would differ from device to device as far as the compiler can tell.
     found = {}
-    for cut in (True, False):
-        group = [x for x, its in zip(ids, is_cut, strict=True) if its == cut]
-        found[cut] = iter(_from_shards(mesh, look, tables, rest, group, cut) if group else ())
-    return [next(found[cut]) for cut in is_cut]
+    for cut in set(cuts):
+        group = [x for x, its in zip(ids, cuts, strict=True) if its == cut]
+        found[cut] = iter(_from_shards(mesh, look, tables, rest, group, cut))
+    return [next(found[cut]) for cut in cuts]
 
 
-def _from_shards(mesh, look, tables, rest, ids, is_cut):
+def _from_shards(mesh, look, tables, rest, ids, cut):
     everywhere = jax.tree.map(lambda _: PartitionSpec(), rest)
     by_row = jax.tree.map(lambda _: PartitionSpec(ENTITY), tables)
-    by_example = PartitionSpec(DATA) if is_cut else PartitionSpec()
+    is_dealt_out = cut == PartitionSpec(ALONG_BOTH)
 
     def of_shard(tables, rest, ids):
         num_rows = jax.tree.leaves(tables)[0].shape[0]
-        place = jnp.concatenate([x.reshape(-1) for x in ids]) - jax.lax.axis_index(ENTITY) * num_rows
+        flat = jnp.concatenate([x.reshape(-1) for x in ids])
+        if is_dealt_out:
+            flat = jax.lax.all_gather(flat, ENTITY, tiled=True)
+        place = flat - jax.lax.axis_index(ENTITY) * num_rows
         is_own = (place >= 0) & (place < num_rows)
         place = jnp.where(is_own, place, 0)
 
         def of_all(x):
             # Of booleans there is no sum.
             own = jnp.where(is_own[:, None], x.astype(jnp.int32) if x.dtype == bool else x, 0)
+            if is_dealt_out:
+                return jax.lax.psum_scatter(own, ENTITY, tiled=True).astype(x.dtype)
             return jax.lax.psum(own, ENTITY).astype(x.dtype)
 
         found = jax.tree.map(of_all, look(jax.tree.map(lambda table: table[place], tables), rest))
@@ -187,8 +207,7 @@ def _from_shards(mesh, look, tables, rest, ids, is_cut):
             for i, end in zip(ids, ends.tolist(), strict=True)
         ]
 
-    specs = (by_row, everywhere, by_example)
-    return jax.shard_map(of_shard, mesh=mesh, in_specs=specs, out_specs=by_example)(tables, rest, ids)
+    return jax.shard_map(of_shard, mesh=mesh, in_specs=(by_row, everywhere, cut), out_specs=cut)(tables, rest, ids)
 
 
 def repeat(tree: PyTree, mesh: Mesh | None) -> PyTree:

@@ -22,7 +22,7 @@ from mans_jax.optim_on_mesh import apply_row_updates_on_mesh, update_on_mesh
 from mans_jax.samplers import Inputs, around_drawn, build_tables, make_sampler, modalities_to_replace, what_draws
 from mans_jax.sampling import Corruption, Sampler, View
 from mans_jax.scoring import SCORES
-from mans_jax.sharding import entity_rows, repeat, settle, split_batch
+from mans_jax.sharding import ALONG_BOTH, ALONG_DATA, entity_rows, repeat, settle, split_batch
 
 
 class TrainState(train_state.TrainState):
@@ -213,6 +213,8 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     total_steps = config.num_epochs * steps_per_epoch
     optimizer, mesh = _optimizer(config.optimizer, config.learning_rate), model.mesh
     is_row_sparse = isinstance(optimizer, RowSparse)
+    # The rows of a step are on all devices, which would have to add up their gradients of them.
+    axes = ALONG_DATA if is_row_sparse else ALONG_BOTH
     update, apply = _rules_of(optimizer, mesh, model.num_entities)
 
     def draws_of(state: TrainState, data: TrainingData, drawn: Drawn | None) -> Callable:
@@ -237,7 +239,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         """One step's gradients, and what else it found out."""
         batch_key, sample_key = step_keys(data, state.step)
         positives, sampler = draws(state.step, place, batch_key)
-        positives = split_batch(positives, mesh)
+        positives = split_batch(positives, mesh, axes)
 
         seen_by, params, rows = _Seen(model, data.frozen), state.params, ()
 
@@ -349,7 +351,7 @@ def _renumber(last, positives, corruption, mesh):
     found = distinct_rows(last, repeat(ids, mesh))
     head, tail, entity = jnp.split(found.place, [batch_size, 2 * batch_size])
     entity = jnp.repeat(entity.reshape(-1, corruption.entity.shape[1]), corruption.chunk or 1, axis=0)
-    head, tail, entity = split_batch((head, tail, entity), mesh)
+    head, tail, entity = split_batch((head, tail, entity), mesh, ALONG_DATA)
     return found.rows, Triple(head, positives.relation, tail), corruption.replace(entity=entity), found.last
 
 
