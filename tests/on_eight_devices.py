@@ -80,6 +80,14 @@ def test_a_hundred_steps_over_all_entities_are_those_of_one_device(small_folder)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
 
 
+@pytest.mark.parametrize('mesh', ['data=2,entity=4', 'entity=8'])
+def test_a_batch_need_not_divide_over_the_entity_axis(folder, mesh):
+    """Twelve examples: cut along the data axis alone, or all of them on all devices."""
+    one, many = (run_of(folder, text, optimizer='sgd', batch_size=12, num_epochs=10) for text in ('', mesh))
+    found, wanted = (numbers_of(run, trained(run, 10)) for run in (many, one))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
+
+
 @pytest.mark.parametrize('mesh', ONE_AND_MORE)
 def test_a_hundred_steps_are_those_of_one_device(folder, alone, mesh):
     run = run_of(folder, mesh, **WIDE)
