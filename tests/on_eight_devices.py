@@ -266,9 +266,9 @@ def test_answers_are_those_of_one_device(workdir, mesh):
     one, many = (Predictor.load(workdir, text) for text in ('', mesh))
     assert {shard.data.shape[0] for shard in many.params['entity'].addressable_shards} in ({5}, {10})
     for ask in (
-        lambda predictor: predictor.tails([3, 41, 0], [0, 1, 2], 42),
+        lambda predictor: predictor.tails([3, 38, 0], [0, 1, 2], 39),
         lambda predictor: predictor.heads([0, 1], [3, 5], 5, novel=True),
-        lambda predictor: predictor.relations([3, 41], [4, 0]),
+        lambda predictor: predictor.relations([3, 38], [4, 0]),
     ):
         found, wanted = (dataclasses.asdict(ask(predictor)) for predictor in (many, one))
         for name in ('labels', 'ids', 'ranks', 'known'):
