@@ -115,8 +115,9 @@ def excuse_substitutes(
     substitution_weight: float,
     substitution_share: float,
 ) -> Float[Array, '']:
-    """EANS's prediction of false negatives, around a logistic loss: an intruder that may stand for the entity that it
-    replaces makes no negative that ought to score low.
+    """EANS's prediction of false negatives, around a logistic loss.
+
+    An intruder that may stand for the entity that it replaces makes no negative that ought to score low:
 
     loss(s+, s- - b z) + a mean over known triples of -log sigma(z) + b mean |z|, where z = margin + `substitute`, a is
     `substitution_weight` and b `substitution_share`. Known triples are the negatives of weight 0, which `loss` leaves

@@ -99,7 +99,7 @@ class SamplerText:
 
     def marks_known(self) -> bool:
         """Whether some of its negatives have weight 0, and those are the known triples among them."""
-        return self.holds(*_MARK_KNOWN) and not self.holds(*_LEAVE_OTHERS_OUT)
+        return self.holds(*_MARK_KNOWN) and not self.holds(*_UNMARK_KNOWN)
 
     def learners(self) -> tuple[str, ...]:
         """The names, its own and of those inside it, that are of families that learn."""
@@ -234,8 +234,8 @@ FAMILIES = {
 _MARK_KNOWN = ('in_batch', 'shared_pool', 'chunk_pool', 'eans')
 """Those that draw known triples too, as negatives of weight 0."""
 
-_LEAVE_OTHERS_OUT = ('dhns', 'mmrns')
-"""Those that give weight 0 to negatives that are no known triples."""
+_UNMARK_KNOWN = ('dhns', 'mmrns', 'fallback')
+"""Those that give weight 0 to other negatives, too, or put others in the place of those that have it."""
 
 NORMAL = 'normal'
 STRATEGIES = (NORMAL, 'mans_v', 'mans_t', 'mans_h', 'mans_a')

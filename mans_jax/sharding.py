@@ -18,8 +18,10 @@ from jaxtyping import Array, Int, PyTree
 from mans_jax.errors import InputError
 
 DATA, ENTITY = 'data', 'entity'
-ALONG_DATA, ALONG_BOTH = (DATA,), (DATA, ENTITY)
 """The axes of a mesh: batches are cut along the first, entity tables along the second."""
+
+ALONG_DATA, ALONG_BOTH = (DATA,), (DATA, ENTITY)
+"""What examples may be dealt out along."""
 
 _WITH_ENTITY_ROWS = ('entity', 'features', 'present')
 """What a dict calls an array, or holds arrays under, that has a row an entity: also in the optimiser's copy of it."""
@@ -173,7 +175,8 @@ def from_shards(mesh: Mesh, look: Callable, tables: PyTree, rest: PyTree, ids: S
     cuts = [_cut(x, mesh) for x in ids]
     # Looked at together, those that all have would differ from device to device as far as the compiler can tell.
     found = {}
-    for cut in set(cuts):
+    # In order of mention, for a set's is another in every process, and all must compile one program.
+    for cut in dict.fromkeys(cuts):
         group = [x for x, its in zip(ids, cuts, strict=True) if its == cut]
         found[cut] = iter(_from_shards(mesh, look, tables, rest, group, cut))
     return [next(found[cut]) for cut in cuts]

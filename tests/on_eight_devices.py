@@ -179,6 +179,14 @@ def test_every_sampler_runs_on_a_mesh(folder, name, tmp_path, monkeypatch):
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
+@pytest.mark.parametrize('mesh', ONE_AND_MORE)
+def test_what_may_stand_for_an_entity_is_learned_on_a_mesh_too(folder, mesh):
+    fields = {'sampler': 'in_batch', 'loss': 'softplus', 'substitution_weight': 1.0, 'optimizer': 'sgd'}
+    one, many = (run_of(folder, text, **fields) for text in ('', mesh))
+    found, wanted = (numbers_of(run, trained(run, 10)) for run in (many, one))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
+
+
 def test_every_sampler_is_tried():
     assert set(EXAMPLES) == set(FAMILIES)
 

@@ -185,6 +185,11 @@ def test_a_complex_score_needs_an_even_width(score):
             'eans, in_batch and the pools do: take one of them, or set it to 0',
         ),
         (
+            {'loss': 'softplus', 'sampler': 'fallback(eans, uniform)', 'substitution_weight': 0.5},
+            "config.substitution_weight is 0.5, but sampler 'fallback(eans, uniform)' shows no known triples to learn "
+            'from, as eans, in_batch and the pools do: take one of them, or set it to 0',
+        ),
+        (
             {'loss': 'one_vs_all', 'optimizer': 'lazy_adam'},
             "config.optimizer is 'lazy_adam', but loss one_vs_all moves the rows of all entities: "
             'take one of adam, adagrad, sgd',

@@ -152,3 +152,19 @@ def test_views_index_their_leading_axes():
     part = whole[1:3]
     assert part.vectors.shape == (2, 3, DIM) and part.present.shape == (2, 3)
     np.testing.assert_array_equal(part.vectors, whole.vectors[1:3])
+
+
+def test_to_choose_is_where_and_so_is_its_gradient():
+    rng = np.random.default_rng(0)
+    is_first = jnp.asarray(rng.random((3, 5)) < 0.5)
+    first, second = (jnp.asarray(rng.normal(size=(3, 2, 4)), jnp.float32) for _ in range(2))
+    coming = jnp.asarray(rng.normal(size=(3, 5, 2, 4)), jnp.float32)
+
+    def where(first, second):
+        return jnp.where(is_first[:, :, None, None], first[:, None], second[:, None])
+
+    got, of_got = jax.vjp(lambda *both: fusion.choose(is_first, *both), first, second)
+    want, of_want = jax.vjp(where, first, second)
+    np.testing.assert_array_equal(got, want)
+    for gradient, wanted in zip(of_got(coming), of_want(coming), strict=True):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-6)

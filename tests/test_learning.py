@@ -25,13 +25,13 @@ BY_CHANCE = 0.11
 
 
 @pytest.fixture(scope='module')
-def test_mrr(trained):
+def mrr_of(trained):
     """(fields of the recipe) -> the MRR on test after 8 epochs."""
 
-    def test_mrr(**fields):
+    def mrr(**fields):
         return json.loads((trained(**fields) / 'results.json').read_text())['test']['mrr']
 
-    return test_mrr
+    return mrr
 
 
 @pytest.fixture(scope='module')
@@ -51,13 +51,13 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', SAMPLERS)
-def test_a_sampler_that_learns_lets_the_model_learn(test_mrr, name):
-    assert test_mrr(sampler=SAMPLERS[name], loss='softplus') > 4 * BY_CHANCE
+def test_a_sampler_that_learns_lets_the_model_learn(mrr_of, name):
+    assert mrr_of(sampler=SAMPLERS[name], loss='softplus') > 4 * BY_CHANCE
 
 
 @pytest.mark.parametrize('name', OBJECTIVES)
-def test_without_negatives_the_model_learns(test_mrr, name):
-    assert test_mrr(loss=name, non_fact_weight=0.1) > 3 * BY_CHANCE
+def test_without_negatives_the_model_learns(mrr_of, name):
+    assert mrr_of(loss=name, non_fact_weight=0.1) > 3 * BY_CHANCE
 
 
 def test_what_may_stand_for_an_entity_is_learned(trained):
