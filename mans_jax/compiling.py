@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import jax
 
+from mans_jax import devices
+
 # On CPUs XLA leaves sums along rows to a library that takes several times as long for them as XLA's own loops (JAX
 # 0.10 to 0.12), and products to the same one, where it is as good. By name, it is asked for the products alone.
 _ON_CPU = {'xla_cpu_experimental_ynn_fusion_type': 'LIBRARY_FUSION_TYPE_DOT'}
@@ -22,7 +24,7 @@ def compiled(function: Callable, **options) -> Callable:
 
 @functools.cache
 def _compiler_options() -> dict[str, str] | None:
-    if jax.default_backend() != 'cpu':
+    if not devices.on_cpu():
         return None
     try:
         jax.jit(lambda: 0, compiler_options=_ON_CPU).lower().compile()

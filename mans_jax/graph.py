@@ -10,13 +10,13 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Int
 
+from mans_jax import devices
+
 HEAD, TAIL = 0, 1
 """The side of a triple that a query asks for, a corruption replaces and a rank is about."""
 
 STRUCTURE = 'structure'
 """The name of modality 0, the learned row of an entity."""
-
-_ANSWERS_PER_STEP = 1024
 
 
 @struct.dataclass
@@ -225,17 +225,17 @@ class KnownTriples:
             entities: ids, all different.
         """
         column = jnp.full(self.num_entities, entities.shape[0]).at[entities].set(jnp.arange(entities.shape[0]))
-        end = jnp.cumsum(count)
+        end, at_once = jnp.cumsum(count), devices.answers_at_once()
 
         def mark(step, marks):
-            position = step * _ANSWERS_PER_STEP + jnp.arange(_ANSWERS_PER_STEP)
+            position = step * at_once + jnp.arange(at_once)
             row = jnp.searchsorted(end, position, side='right')
             answer = self.answers.at[start[row] + position - (end - count)[row]].get(mode='clip')
             # Past the end of the list the row is out of range, of another entity the column: the update is dropped.
             return marks.at[row, column[answer]].set(True, mode='drop')
 
         marks = jnp.zeros((start.shape[0], entities.shape[0]), bool)
-        return jax.lax.fori_loop(0, -(-end[-1] // _ANSWERS_PER_STEP), mark, marks)
+        return jax.lax.fori_loop(0, -(-end[-1] // at_once), mark, marks)
 
     def below(self, start, count, bound) -> Int[Array, '...']:
         """How many answers of a query are entities with an id below `bound`; they stand first in its segment.
@@ -282,5 +282,6 @@ def count_below(values, start, count, bound, max_count: int) -> Int[Array, '...'
         below = (low < high) & (values.at[start + middle].get(mode='clip') < bound)
         return jnp.where(below, middle + 1, low), jnp.where(below, high, middle)
 
-    low, _ = jax.lax.fori_loop(0, max_count.bit_length(), halve, (low, high))
+    # A device with kernels to start runs one for all rounds sooner than one for each.
+    low, _ = jax.lax.fori_loop(0, max_count.bit_length(), halve, (low, high), unroll=not devices.on_cpu())
     return low

@@ -1,16 +1,16 @@
 """The multi-modal embedding model: parameters, entities seen through their modalities, and their scores."""
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
-from mans_jax import fusion, scoring
+from mans_jax import devices, fusion, scoring
+from mans_jax.candidates import Candidates, candidates_per_block, score_blocks
 from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, KnowledgeGraph, Triple
 from mans_jax.ranking import Queries
@@ -34,24 +34,6 @@ FLOAT32, BFLOAT16 = 'float32', 'bfloat16'
 PRECISIONS = {FLOAT32: jax.lax.Precision.HIGHEST, BFLOAT16: jax.lax.DotAlgorithmPreset.BF16_BF16_F32}
 """How features are kept and matrix products made, and what `jax.lax.dot` calls the latter. Tables, sums and what the
 optimiser keeps are float32 in any case; without the word, GPU and TPU would round float32 products by themselves."""
-
-CANDIDATES_PER_BLOCK = 512
-"""How many candidates are scored together: their columns at D=128 and M=2 then stay in a core's own cache."""
-
-POSITIVES_PER_BLOCK = 32
-"""Of how many positives the negatives are scored together where no gradient is taken, for the same reason."""
-
-
-class Candidates(NamedTuple):
-    """All entities in blocks of C columns, the last block padded with absent ones.
-
-    Attributes:
-        columns: float32[blocks, M, D, C].
-        present: bool[blocks, M, C].
-    """
-
-    columns: Float[Array, 'blocks M D C']
-    present: Bool[Array, 'blocks M C']
 
 
 class MultiModalEmbedding(nn.Module):
@@ -210,17 +192,21 @@ class MultiModalEmbedding(nn.Module):
             return fusion.all_pairs(self.score, queries, fusion.mix(batch[1].replaced, intruder, original))
 
         one_by_one = jax.tree.map(lambda x: x[:, None], (positives, corruption.replace(chunk=None)))
-        return jax.lax.map(score, one_by_one, batch_size=POSITIVES_PER_BLOCK)[:, 0]
+        return jax.lax.map(score, one_by_one, batch_size=devices.positives_at_once())[:, 0]
 
-    def candidates(self) -> 'Candidates':
-        """All entities, embedded and laid out for `score_candidates`."""
-        views = self.embed_all()
-        padding = -self.num_entities % CANDIDATES_PER_BLOCK
-        views = jax.tree.map(lambda x: jnp.pad(x, ((0, padding),) + ((0, 0),) * (x.ndim - 1)), views)
-        blocks = jax.tree.map(lambda x: x.reshape(-1, CANDIDATES_PER_BLOCK, *x.shape[1:]), views)
-        return Candidates(jnp.moveaxis(blocks.vectors, 1, -1), jnp.moveaxis(blocks.present, 1, -1))
+    def candidates(self) -> Candidates:
+        """All entities, embedded and laid out for `score_candidates` a block at a time."""
+        size = candidates_per_block(self.num_entities)
 
-    def score_candidates(self, queries: Queries, candidates: 'Candidates') -> Float[Array, 'Q E']:
+        def lay_out(first):
+            ids = first + jnp.arange(size)
+            views = self.embed(jnp.minimum(ids, self.num_entities - 1))
+            present = views.present & (ids < self.num_entities)[:, None]
+            return Candidates(jnp.moveaxis(views.vectors, 0, -1), present.T)
+
+        return jax.lax.map(lay_out, jnp.arange(0, self.num_entities, size))
+
+    def score_candidates(self, queries: Queries, candidates: Candidates) -> Float[Array, 'Q E']:
         """The plausibility of every entity as the answer of every query.
 
         Args:
@@ -274,7 +260,7 @@ class MultiModalEmbedding(nn.Module):
         if has_all and number >= self.num_entities:
             views = self._embed(lambda table: table)
             if self.mesh is None:
-                return lambda *entities: [views[ids] for ids in entities]
+                return lambda *entities: [_repeated(views, ids) for ids in entities]
             return partial(_from_shards, self.mesh, views)
         # On a mesh, arrays of examples one after the other would have to be dealt out anew.
         return partial(_at_once, self.embed) if self.mesh is None else self._embed_by_shard
@@ -324,6 +310,23 @@ class MultiModalEmbedding(nn.Module):
         return scoring.unit(vectors) if self.normalize else vectors
 
 
+def _repeated(views, ids):
+    """`views[ids]`, for ids that name entities many times."""
+    return Views(_gradient_written_out(views.vectors[ids]), views.present[ids])
+
+
+@jax.custom_vjp
+def _gradient_written_out(rows):
+    """The same, of which the gradient is known in full before it is added up by row.
+
+    By itself the compiler for GPUs makes every coordinate of it where it adds it up, which takes several times as long.
+    """
+    return rows
+
+
+_gradient_written_out.defvjp(lambda rows: (rows, None), lambda _, gradient: (jax.lax.optimization_barrier(gradient),))
+
+
 def _totals(pairs):
     """Sums over pairs of modalities."""
     return tuple(jnp.sum(x, axis=(-2, -1)) for x in pairs)
@@ -368,22 +371,6 @@ def _narrowed(precision, tables, projections):
 def _is_wide(projection):
     kernel, _ = projection
     return kernel.shape[1] > kernel.shape[0]
-
-
-def score_blocks(score: scoring.ScoreFunction, queries: Views, candidates: Candidates) -> Float[Array, 'Q candidates']:
-    """The plausibility of every candidate, the padding too, as the answer of every query.
-
-    Args:
-        score: the score function.
-        queries: Views[Q, M, D], from `fusion.query`.
-        candidates: blocks of C columns.
-    """
-
-    def score_block(block):
-        return fusion.all_pairs_with_all(score, queries, block.columns, block.present)
-
-    scores = jax.lax.map(score_block, candidates)
-    return jnp.moveaxis(scores, 0, 1).reshape(queries.present.shape[0], -1)
 
 
 def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT, precision: str = FLOAT32) -> dict:

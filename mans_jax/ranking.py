@@ -5,6 +5,7 @@ known answers. Everything is counted on one array of scores: targets and known a
 they stand in it, so rounding can never put an entity before itself, and no mask of E x queries is made.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mans_jax import devices
 from mans_jax.graph import HEAD, TAIL, KnownTriples
 
 QUERIES_PER_BLOCK, TARGETS_PER_BLOCK = 128, 256
@@ -21,7 +23,8 @@ _SCORES_PER_BLOCK, _FEWEST_QUERIES = 1 << 24, 8
 """Where a block has more queries than the fewest, its scores are at most so many, 64 MB; a few copies are made of them.
 Those of the fewest queries take 32 bytes an entity, where a table of D=64 takes 256."""
 
-_KNOWN_PER_STEP = 1024
+_TIMES_ELSEWHERE = 32
+"""How many times as many queries a GPU or TPU is given at once, and four times as many scores."""
 
 
 class Queries(NamedTuple):
@@ -79,19 +82,30 @@ def count_better(scores: Float[Array, 'Q E'], block: Block, known: KnownTriples)
     # A target that is not known is still in its row, level with itself.
     itself = (scores[block.query, block.target] > -jnp.inf).astype(jnp.int32)
 
+    better, tied = count_around(scores, block.query, target_score)
+    return Counts(better, tied - itself, bad_query, bad_entity)
+
+
+def count_around(
+    scores: Float[Array, 'Q C'], query: Int[Array, 'T'], target_score: Float[Array, 'T']
+) -> tuple[Int[Array, 'T'], Int[Array, 'T']]:
+    """How many scores of a target's query are higher than the target's, and how many the same, int32[T] each."""
+
     def count(query_and_score):
         query, score = query_and_score
         return jnp.sum(scores[query] > score, dtype=jnp.int32), jnp.sum(scores[query] == score, dtype=jnp.int32)
 
-    better, tied = jax.lax.map(count, (block.query, target_score))
-    return Counts(better, tied - itself, bad_query, bad_entity)
+    # One by one, a row of scores is read where it is in the cache.
+    count_all = partial(jax.lax.map, count) if devices.on_cpu() else jax.vmap(count)
+    return count_all((query, target_score))
 
 
 def first_not_finite(scores: Float[Array, 'Q E']) -> tuple[Int[Array, ''], Int[Array, '']]:
     """The query and the candidate of the first score that is not finite, int32[] each; the query is -1 for none."""
-    finite = jnp.isfinite(scores)
-    query, entity = jnp.divmod(jnp.argmin(finite), scores.shape[1])
-    return jnp.where(jnp.all(finite), -1, query), entity
+    # By row first: a search for the place in all of them takes several times as long.
+    is_bad = ~jnp.all(jnp.isfinite(scores), axis=1)
+    query = jnp.argmax(is_bad)
+    return jnp.where(jnp.any(is_bad), query, -1), jnp.argmin(jnp.isfinite(scores[query]))
 
 
 def strike_out(
@@ -106,10 +120,10 @@ def strike_out(
         count: how many there are; those that are not among the C entities change nothing.
         first: the id of the first of the C entities, int32[].
     """
-    end = jnp.cumsum(count)
+    end, at_once = jnp.cumsum(count), devices.answers_at_once()
 
     def strike(step, scores):
-        position = step * _KNOWN_PER_STEP + jnp.arange(_KNOWN_PER_STEP)
+        position = step * at_once + jnp.arange(at_once)
         # No binary search: it needs to know Q, which may be symbolic where a function is exported.
         row = jnp.sum(end <= position[:, None], axis=1)
         answer = known.answers.at[start[row] + position - (end - count)[row]].get(mode='clip')
@@ -118,13 +132,16 @@ def strike_out(
         column = jnp.where(answer < first, scores.shape[1], answer - first)
         return scores.at[row, column].set(-jnp.inf, mode='drop')
 
-    return jax.lax.fori_loop(0, -(-end[-1] // _KNOWN_PER_STEP), strike, scores)
+    return jax.lax.fori_loop(0, -(-end[-1] // at_once), strike, scores)
 
 
 def block_sizes(num_candidates: int) -> tuple[int, int]:
     """How many queries and targets to pack together: as by default, or fewer where the candidates are many."""
-    fitting = max(_FEWEST_QUERIES, _SCORES_PER_BLOCK // num_candidates)
-    num_queries = min(QUERIES_PER_BLOCK, 1 << (fitting.bit_length() - 1))
+    most, scores = QUERIES_PER_BLOCK, _SCORES_PER_BLOCK
+    if not devices.on_cpu():
+        most, scores = _TIMES_ELSEWHERE * most, 4 * scores
+    fitting = max(_FEWEST_QUERIES, scores // num_candidates)
+    num_queries = min(most, 1 << (fitting.bit_length() - 1))
     return num_queries, num_queries * TARGETS_PER_BLOCK // QUERIES_PER_BLOCK
 
 
@@ -146,9 +163,11 @@ def pack(
     kept, target = np.stack([tail, head]), np.stack([head, tail])
     side = np.broadcast_to(np.array([[HEAD], [TAIL]]), kept.shape)
     columns = np.stack([side.ravel(), kept.ravel(), np.tile(relation, 2)])
-    order = np.lexsort(columns[::-1])
-    columns, target = columns[:, order], target.ravel()[order]
-    is_new = np.append(True, (columns[:, 1:] != columns[:, :-1]).any(axis=0))
+    # One number a query: sorted several times as fast as three.
+    number = np.ravel_multi_index(columns, columns.max(axis=1, initial=0) + 1)
+    order = np.argsort(number)
+    columns, target, number = columns[:, order], target.ravel()[order], number[order]
+    is_new = np.append(True, number[1:] != number[:-1])
 
     blocks = []
     for start, stop in _cut(is_new, num_queries, num_targets):

@@ -7,18 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mans_jax import fusion, models, scoring
+from mans_jax import devices, fusion, models, scoring
+from mans_jax.candidates import candidates_per_block
 from mans_jax.config import Config
 from mans_jax.graph import HEAD, TAIL, Triple
-from mans_jax.models import (
-    CANDIDATES_PER_BLOCK,
-    FROZEN,
-    PARAMS,
-    POSITIVES_PER_BLOCK,
-    frozen_variables,
-    init_params,
-    model_for,
-)
+from mans_jax.models import FROZEN, PARAMS, frozen_variables, init_params, model_for
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
 from mans_jax.scoring import SCORES
@@ -40,7 +33,7 @@ every_score = pytest.mark.parametrize('name', SCORES)
 @pytest.fixture(scope='module')
 def graph(make_graph):
     """More entities than one block of candidates holds, and not a multiple of it."""
-    return make_graph(0, num_entities=CANDIDATES_PER_BLOCK + 18, num_relations=3, number=60)
+    return make_graph(0, num_entities=candidates_per_block(1) + 18, num_relations=3, number=60)
 
 
 def model_and_variables(graph, name, normalize=True, absent='left_out'):
@@ -92,8 +85,8 @@ def test_scores_of_a_batch(graph, name, normalize):
 def test_negatives_alone_are_scored_a_block_of_positives_at_a_time(graph, num_negatives):
     """As many positives as are no multiple of a block; with many negatives, every entity is embedded once."""
     model, variables = model_and_variables(graph, 'transe_l1')
-    positives = Triple.from_rows(jnp.asarray(graph.train[: POSITIVES_PER_BLOCK + 9]))
-    normal = random_corruption(graph, POSITIVES_PER_BLOCK + 9, num_negatives)
+    positives = Triple.from_rows(jnp.asarray(graph.train[: devices.positives_at_once() + 9]))
+    normal = random_corruption(graph, devices.positives_at_once() + 9, num_negatives)
     assert (normal.entity.size > graph.num_entities) == (num_negatives == 20)
 
     def both(variables):

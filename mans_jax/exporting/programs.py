@@ -15,9 +15,9 @@ import jaxlib
 import numpy as np
 from jax import export
 
+from mans_jax.candidates import Candidates
 from mans_jax.exporting.trained import Trained
 from mans_jax.graph import HEAD, TAIL, Triple
-from mans_jax.models import Candidates
 from mans_jax.prediction.embedded import Embedded, score_triples
 from mans_jax.prediction.top_k import top_answers
 from mans_jax.ranking import Queries

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from mans_jax import fusion
+from mans_jax.candidates import Candidates
 from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, Triple
-from mans_jax.models import Candidates, MultiModalEmbedding
+from mans_jax.models import MultiModalEmbedding
 from mans_jax.ranking import Queries
 from mans_jax.scoring import ScoreFunction, direction
 

@@ -11,9 +11,10 @@ import numpy as np
 from absl import logging
 
 from mans_jax.blocks import padded, relation_scores
+from mans_jax.candidates import Candidates
 from mans_jax.errors import InputError, not_finite
 from mans_jax.graph import HEAD, TAIL, Triple
-from mans_jax.models import FROZEN, PARAMS, Candidates
+from mans_jax.models import FROZEN, PARAMS
 from mans_jax.prediction.embedded import Embedded, embed_relations
 from mans_jax.prediction.kept_calibration import Calibrations, calibrations
 from mans_jax.prediction.nearest import unknown_label

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from mans_jax.candidates import Candidates, score_blocks
 from mans_jax.fusion import Views
 from mans_jax.graph import KnownTriples
-from mans_jax.models import Candidates, score_blocks
 from mans_jax.prediction.embedded import Embedded, make_queries
 from mans_jax.ranking import Queries, strike_out
 from mans_jax.scoring import ScoreFunction

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
+from mans_jax.candidates import Candidates
 from mans_jax.graph import KnownTriples
-from mans_jax.models import Candidates, MultiModalEmbedding
+from mans_jax.models import MultiModalEmbedding
 from mans_jax.prediction.top_k import Top, best_of
 from mans_jax.ranking import Queries
 from mans_jax.sharding import ENTITY

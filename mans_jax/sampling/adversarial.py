@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
-from mans_jax import scoring
+from mans_jax import devices, scoring
 from mans_jax.graph import KnownTriples, Triple
 from mans_jax.sampling.corruption import Corruption, Sampler, View
 from mans_jax.sampling.sides import BERNOULLI, check_negatives_exist, draw_queries, head_probability
@@ -15,7 +15,6 @@ from mans_jax.sampling.sides import BERNOULLI, check_negatives_exist, draw_queri
 GENERATORS = {'distmult': scoring.DISTMULT, 'complex': scoring.COMPLEX}
 """The score functions that a generator may have."""
 
-_POSITIVES_PER_BLOCK = 32
 _SCORE_DEVIATION = 0.2
 
 
@@ -135,7 +134,7 @@ def _scores(score, parameters, queries, positives, entity) -> Float[Array, 'B K 
 
     kept = queries.choose(positives.tail, positives.head)
     negatives = kept, positives.relation, scoring.direction(queries.side), entity
-    return jax.lax.map(jax.checkpoint(score_one), negatives, batch_size=_POSITIVES_PER_BLOCK)
+    return jax.lax.map(jax.checkpoint(score_one), negatives, batch_size=devices.positives_at_once())
 
 
 def _with_rewards(state, reward, per_epoch):

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from mans_jax.candidates import Candidates
 from mans_jax.errors import not_finite
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
-from mans_jax.models import FROZEN, PARAMS, Candidates, MultiModalEmbedding
+from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding
 from mans_jax.ranking import block_sizes, count_better, pack, rank_metrics, ranks
 
 
@@ -86,13 +87,22 @@ def count_blockwise(
         NonFiniteScore: naming the first score that is not finite.
     """
     blocks, position = pack(triples, *block_sizes(num_candidates or graph.num_entities))
-    results = []
-    for index in progress(range(len(position))):
-        block = jax.tree.map(lambda x, index=index: x[index], blocks)
-        counts, bad_query, bad_entity = jax.device_get(count(block))
+    results, pending = [], None
+
+    def fetch(block, found):
+        counts, bad_query, bad_entity = jax.device_get(found)
         if bad_query >= 0:
             _raise_non_finite(graph, block, bad_query, bad_entity)
         results.append(counts)
+
+    for index in progress(range(len(position))):
+        block = jax.tree.map(lambda x, index=index: x[index], blocks)
+        found = count(block)
+        # While the device is at a block, the host brings in the one before.
+        if pending:
+            fetch(*pending)
+        pending = block, found
+    fetch(*pending)
 
     def arrange(*counts):
         joined, real = np.concatenate(counts, axis=-1), position.ravel() >= 0

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mans_jax.candidates import Candidates, score_blocks
 from mans_jax.fusion import Views
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.models import Candidates, MultiModalEmbedding, score_blocks
-from mans_jax.ranking import Counts, block_sizes, first_not_finite, pack, strike_out
+from mans_jax.models import MultiModalEmbedding
+from mans_jax.ranking import Counts, block_sizes, count_around, first_not_finite, pack, strike_out
 from mans_jax.tasks.link_prediction import TripleCounts, count_blockwise
 
 ENTITIES_PER_BLOCK = 1 << 16
@@ -111,11 +112,7 @@ def _count(part, queries, candidates, block, first, known, target_score, before)
     is_own, own = _own(scores, block, first)
     itself = is_own & (own > -jnp.inf)
 
-    def count(query_and_score):
-        query, score = query_and_score
-        return jnp.sum(scores[query] > score, dtype=jnp.int32), jnp.sum(scores[query] == score, dtype=jnp.int32)
-
-    better, tied = jax.lax.map(count, (block.query, target_score))
+    better, tied = count_around(scores, block.query, target_score)
     is_first_bad = (bad_query >= 0) & ((before.bad_query < 0) | (bad_query < before.bad_query))
     return Counts(
         before.better + better,

@@ -10,9 +10,10 @@ import numpy as np
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int
 
+from mans_jax.candidates import Candidates, score_blocks
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.models import FROZEN, PARAMS, Candidates, MultiModalEmbedding, score_blocks
-from mans_jax.ranking import Counts, first_not_finite, strike_out
+from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding
+from mans_jax.ranking import Counts, count_around, first_not_finite, strike_out
 from mans_jax.sharding import ENTITY, padded, table_specs
 from mans_jax.tasks.link_prediction import TripleCounts, count_blockwise
 
@@ -122,12 +123,7 @@ def count_around_targets(shard: Shard, scores: Float[Array, 'Q C'], block) -> tu
         (those that score higher, other ones that score the same, their queries' candidates without the target
         itself), int32[T] each.
     """
-
-    def count(query_and_score):
-        query, score = query_and_score
-        return jnp.sum(scores[query] > score, dtype=jnp.int32), jnp.sum(scores[query] == score, dtype=jnp.int32)
-
-    better, tied = jax.lax.map(count, (block.query, shard.target_score))
+    better, tied = count_around(scores, block.query, shard.target_score)
     itself = shard.is_own & (scores[block.query, shard.place] > -jnp.inf)
     candidates = jnp.sum(scores > -jnp.inf, axis=1, dtype=jnp.int32)[block.query]
     return better, tied - itself, candidates - itself

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding
-from mans_jax.ranking import Block, first_not_finite, strike_out
+from mans_jax.ranking import Block, count_around, first_not_finite, strike_out
 from mans_jax.tasks.link_prediction import count_blockwise, embed_candidates
 
 PROTOCOLS = ('filtered', 'raw', 'constrained')
@@ -88,15 +88,9 @@ def tally_targets(variants: tuple[Array, ...], target_score: Array, block: Block
     Returns:
         A Tally of int32[T] for each.
     """
-
-    def count(query_and_score):
-        query, score = query_and_score
-        rows = [scores[query] for scores in variants]
-        return [(jnp.sum(row > score, dtype=jnp.int32), jnp.sum(row == score, dtype=jnp.int32)) for row in rows]
-
-    found = jax.lax.map(count, (block.query, target_score))
     tallies = []
-    for scores, (better, tied) in zip(variants, found, strict=True):
+    for scores in variants:
+        better, tied = count_around(scores, block.query, target_score)
         # Where the target is a candidate, it is level with itself.
         itself = (scores[block.query, block.target] > -jnp.inf).astype(jnp.int32)
         candidates = jnp.sum(scores > -jnp.inf, axis=1, dtype=jnp.int32)[block.query]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mans_jax.candidates import Candidates
 from mans_jax.graph import HEAD, TAIL, KnownTriples
-from mans_jax.models import FROZEN, PARAMS, Candidates, frozen_variables, init_params, model_for
+from mans_jax.models import FROZEN, PARAMS, frozen_variables, init_params, model_for
 from mans_jax.prediction.embedded import Embedded, embed_relations
 from mans_jax.prediction.top_k import top_answers
 from mans_jax.ranking import Queries
