@@ -194,17 +194,24 @@ class MultiModalEmbedding(nn.Module):
         one_by_one = jax.tree.map(lambda x: x[:, None], (positives, corruption.replace(chunk=None)))
         return jax.lax.map(score, one_by_one, batch_size=devices.positives_at_once())[:, 0]
 
-    def candidates(self) -> Candidates:
-        """All entities, embedded and laid out for `score_candidates` a block at a time."""
-        size = candidates_per_block(self.num_entities)
+    def candidates(self, first: int | Int[Array, ''] = 0, number: int | None = None) -> Candidates:
+        """Entities, all by default, embedded and laid out for `score_candidates` a block at a time.
 
-        def lay_out(first):
-            ids = first + jnp.arange(size)
+        Args:
+            first: the id of the first of them.
+            number: how many; those beyond the last entity are absent, like what fills up the last block.
+        """
+        number = self.num_entities if number is None else number
+        size = candidates_per_block(number)
+
+        def lay_out(start):
+            place = start + jnp.arange(size)
+            ids = first + place
             views = self.embed(jnp.minimum(ids, self.num_entities - 1))
-            present = views.present & (ids < self.num_entities)[:, None]
-            return Candidates(jnp.moveaxis(views.vectors, 0, -1), present.T)
+            is_one = (place < number) & (ids < self.num_entities)
+            return Candidates(jnp.moveaxis(views.vectors, 0, -1), (views.present & is_one[:, None]).T)
 
-        return jax.lax.map(lay_out, jnp.arange(0, self.num_entities, size))
+        return jax.lax.map(lay_out, jnp.arange(0, number, size))
 
     def score_candidates(self, queries: Queries, candidates: Candidates) -> Float[Array, 'Q E']:
         """The plausibility of every entity as the answer of every query.

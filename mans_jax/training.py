@@ -26,9 +26,10 @@ from mans_jax.processes import agree, check_same, is_first
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
 from mans_jax.runs import Run, check_graph, first_state, on_mesh, prepare_run, restore_tested, with_seed
 from mans_jax.seeds import SeedsProgram, seeds_programs
-from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
-from mans_jax.tasks.link_prediction_by_blocks import predict_links_by_blocks
+from mans_jax.tasks.link_prediction import link_prediction_metrics, predict_links
+from mans_jax.tasks.link_prediction_by_blocks import fetched_at_once, parts_from_host, predict_links_by_blocks
 from mans_jax.tasks.link_prediction_on_mesh import predict_links_on_mesh
+from mans_jax.tasks.query_blocks import TripleCounts
 from mans_jax.training_step import TrainState, make_training_loop
 
 FAILURE = 'failure.json'
@@ -356,8 +357,9 @@ def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
         return _bar(blocks, desc=f'ranking {split}', unit='block', leave=False)
 
     if run.host and run.host.table:
-        part = partial(variables_of, state.params, run.host.fetcher)
-        return predict_links_by_blocks(run.model, part, graph, triples, known, progress)
+        fetch = partial(variables_of, state.params, run.host.fetcher)
+        parts = parts_from_host(run.model, fetch, fetched_at_once(run.model))
+        return predict_links_by_blocks(run.model, parts, graph, triples, known, progress)
     predict = predict_links_on_mesh if run.model.mesh else predict_links
     return predict(run.model, state.params, run.frozen(state.params), graph, triples, known, progress)
 

@@ -12,8 +12,9 @@ from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding
 from mans_jax.rank_statistics import estimate, rank_columns
 from mans_jax.ranking import first_not_finite, strike_out
-from mans_jax.tasks.link_prediction import count_blockwise, embed_candidates
+from mans_jax.tasks.link_prediction import embed_candidates
 from mans_jax.tasks.protocols import Tally, tally_targets
+from mans_jax.tasks.query_blocks import count_blockwise
 
 
 def rank_across(

@@ -1,92 +1,154 @@
-"""Filtered link prediction where no device has all entities: blocks of candidates are fetched, ranked and forgotten."""
+"""Filtered link prediction where not all entities are candidates at once: blocks are laid out, ranked and forgotten."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mans_jax import devices
 from mans_jax.candidates import Candidates, score_blocks
 from mans_jax.fusion import Views
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding
-from mans_jax.ranking import Counts, block_sizes, count_around, first_not_finite, pack, strike_out
-from mans_jax.tasks.link_prediction import TripleCounts, count_blockwise
+from mans_jax.ranking import Block, Counts, Queries, block_sizes, count_around, first_not_finite, pack, strike_out
+from mans_jax.tasks.query_blocks import TripleCounts, count_blockwise
 
-ENTITIES_PER_BLOCK = 1 << 16
-"""With D=128 and two modalities, candidates of 67 MB."""
+_QUERY_BLOCKS = 128
+"""How many blocks of queries are ranked by every candidate before the next ones: their vectors are kept meanwhile."""
+
+
+class Parts(NamedTuple):
+    """What is seen of a model's entities at a time.
+
+    Attributes:
+        room: C, how many are candidates together.
+        candidates: (id of the first) -> Candidates, C of them from it on; those beyond the last entity do not matter.
+        queries: (Queries of Q) -> Views[Q, M, D], as of `model.query`.
+    """
+
+    room: int
+    candidates: Callable[[int], Candidates]
+    queries: Callable[[Queries], Views]
+
+
+def candidates_at_once(model: MultiModalEmbedding) -> int:
+    """How many entities to lay out as candidates together: all, while that takes no more than 256 MB on a CPU.
+
+    Else so many that it takes 64 MB. Elsewhere it is 16 times as much.
+    """
+    each = model.dim * (1 + len(model.feature_widths))
+    times = 1 if devices.on_cpu() else 16
+    if model.num_entities * each <= times << 26:
+        return model.num_entities
+    return max((times << 24) // each, 1)
+
+
+def fetched_at_once(model: MultiModalEmbedding) -> int:
+    """How many entities to bring from the host together: so many that their rows, features too, take 64 MB."""
+    each = model.dim + sum(width for _, width in model.feature_widths)
+    return min(max((1 << 24) // each, 1), model.num_entities)
+
+
+def parts_of(model: MultiModalEmbedding, variables: dict, room: int) -> Parts:
+    """Parts of a model whose tables are on the device; C of them are copied at a time."""
+    return Parts(
+        room,
+        lambda first: _lay_out(model, variables, jnp.int32(first), room),
+        lambda queries: _query(model, variables, *queries),
+    )
+
+
+def parts_from_host(model: MultiModalEmbedding, variables_of: Callable[[np.ndarray, int], dict], room: int) -> Parts:
+    """Parts of a model whose tables are on the host.
+
+    Args:
+        model: the model.
+        variables_of: (ids int[<= N], N) -> what a model of N entities, the first of them these, is applied to.
+        room: C.
+    """
+    part = model.clone(num_entities=room)
+
+    def candidates(first):
+        ids = np.arange(first, min(first + room, model.num_entities))
+        return _lay_out(part, variables_of(ids, room), jnp.int32(0), room)
+
+    def queries(queries):
+        side, kept, relation = queries
+        of_kept = model.clone(num_entities=len(kept))
+        return _query(of_kept, variables_of(kept, len(kept)), side, np.arange(len(kept), dtype=np.int32), relation)
+
+    return Parts(room, candidates, queries)
 
 
 def predict_links_by_blocks(
     model: MultiModalEmbedding,
-    variables_of: Callable[[np.ndarray, int], dict],
+    parts: Parts,
     graph: KnowledgeGraph,
     triples: np.ndarray,
     known: KnownTriples,
     progress: Callable[[Iterable], Iterable] = iter,
-    room: int = ENTITIES_PER_BLOCK,
 ) -> TripleCounts:
-    """`predict_links` with the entities taken from `variables_of`, a block after the other.
+    """`predict_links` in memory that grows neither with the entities nor with the triples.
 
     The candidates are gone through twice: for the scores of the targets, and to be compared with these.
 
     Args:
         model: the model that scores.
-        variables_of: (ids int[<= C], C) -> what a model of these C entities alone is applied to; what it has beyond
-            the ids does not matter.
+        parts: how its entities are seen.
         graph: the graph, for names in error messages.
         triples: int[N, 3] rows of (head, relation, tail).
         known: the triples to filter by.
         progress: wraps the sequence of blocks, for a progress bar.
-        room: C.
     """
-    room = min(room, model.num_entities)
-    part = model.clone(num_entities=room)
-    blocks, position = pack(triples, *block_sizes(room))
+    blocks, position = pack(triples, *block_sizes(parts.room))
     blocks = [jax.tree.map(lambda x, index=index: x[index], blocks) for index in range(len(position))]
-    queries = [_embed_queries(model, variables_of, block) for block in blocks]
-    scores = [jnp.zeros(block.target.shape) for block in blocks]
-    counts = [Counts(*jnp.zeros((2, *block.target.shape), jnp.int32), jnp.int32(-1), jnp.int32(-1)) for block in blocks]
-    firsts = range(0, model.num_entities, room)
-    for turn in progress(range(2 * len(firsts))):
-        is_second, place = divmod(turn, len(firsts))
-        first = firsts[place]
-        entities = np.arange(first, min(first + room, model.num_entities))
-        candidates = _embed_candidates(part, variables_of(entities, room))
-        for i, (block, asked) in enumerate(zip(blocks, queries, strict=True)):
-            arguments = part, asked, candidates, block, first
-            if is_second:
-                counts[i] = _count(*arguments, known, scores[i], counts[i])
-            else:
-                scores[i] = _score_targets(*arguments, scores[i])
-
-    counted = iter(counts)
+    groups = [blocks[start : start + _QUERY_BLOCKS] for start in range(0, len(blocks), _QUERY_BLOCKS)]
+    firsts = range(0, model.num_entities, parts.room)
+    turns = iter(progress(range(len(groups) * 2 * len(firsts))))
+    counted = iter([counts for group in groups for counts in _rank(model, parts, known, group, firsts, turns)])
+    next(turns, None)
 
     def take(block):
         found = next(counted)
         return TripleCounts(found.better, found.tied), found.bad_query, found.bad_entity
 
-    return count_blockwise(take, graph, triples, num_candidates=room)
+    return count_blockwise(take, graph, triples, num_candidates=parts.room)
 
 
-def _embed_queries(model, variables_of, block) -> Views:
-    side, kept, relation = block.queries
-    return _query(model.clone(num_entities=len(kept)), variables_of(kept, len(kept)), side, relation)
+def _rank(model, parts, known, blocks, firsts, turns) -> list[Counts]:
+    """The counts of some blocks of queries; a turn is taken for every look at a block of candidates."""
+    queries = [parts.queries(block.queries) for block in blocks]
+    scores = [jnp.zeros(block.target.shape) for block in blocks]
+    counts = [Counts(*jnp.zeros((2, *block.target.shape), jnp.int32), jnp.int32(-1), jnp.int32(-1)) for block in blocks]
+    for is_second in (False, True):
+        for first, _ in zip(firsts, turns, strict=False):
+            candidates = parts.candidates(first)
+            for i, (block, asked) in enumerate(zip(blocks, queries, strict=True)):
+                arguments = model.score, parts.room, asked, candidates, block, first
+                if is_second:
+                    counts[i] = _count(*arguments, known, scores[i], counts[i])
+                else:
+                    scores[i] = _score_targets(*arguments, scores[i])
+            # One block of candidates after the other: else all of them would be laid out before the first is ranked.
+            jax.block_until_ready(counts if is_second else scores)
+    return jax.device_get(counts)
 
 
 @partial(jax.jit, static_argnames='model')
-def _query(model, variables, side, relation):
-    return model.apply(variables, side, jnp.arange(side.shape[0]), relation, method=model.query)
+def _query(model, variables, side, kept, relation) -> Views:
+    return model.apply(variables, side, kept, relation, method=model.query)
 
 
-@partial(jax.jit, static_argnames='model')
-def _embed_candidates(model, variables) -> Candidates:
-    return model.apply(variables, method=model.candidates)
+@partial(jax.jit, static_argnames=('model', 'room'))
+def _lay_out(model, variables, first, room) -> Candidates:
+    return model.apply(variables, first, room, method=model.candidates)
 
 
-def _scores(part, queries, candidates):
-    return score_blocks(part.score, queries, candidates)[:, : part.num_entities]
+def _scores(score, room, queries, candidates):
+    return score_blocks(score, queries, candidates)[:, :room]
 
 
 def _own(scores, block, first):
@@ -96,22 +158,21 @@ def _own(scores, block, first):
     return is_own, scores[block.query, jnp.where(is_own, place, 0)]
 
 
-@partial(jax.jit, static_argnames='part')
-def _score_targets(part, queries, candidates, block, first, found):
-    is_own, score = _own(_scores(part, queries, candidates), block, first)
-    return jnp.where(is_own, score, found)
+@partial(jax.jit, static_argnames=('score', 'room'))
+def _score_targets(score, room, queries, candidates, block: Block, first, found):
+    is_own, of_target = _own(_scores(score, room, queries, candidates), block, first)
+    return jnp.where(is_own, of_target, found)
 
 
-@partial(jax.jit, static_argnames='part')
-def _count(part, queries, candidates, block, first, known, target_score, before) -> Counts:
+@partial(jax.jit, static_argnames=('score', 'room'))
+def _count(score, room, queries, candidates, block: Block, first, known, target_score, before) -> Counts:
     """`ranking.count_better` of the candidates from `first` on, added to those before."""
-    scores = _scores(part, queries, candidates)
-    real = first + jnp.arange(part.num_entities) < known.num_entities
+    scores = _scores(score, room, queries, candidates)
+    real = first + jnp.arange(room) < known.num_entities
     bad_query, bad_entity = first_not_finite(jnp.where(real, scores, 0))
     scores = strike_out(jnp.where(real, scores, -jnp.inf), known, *known.find(*block.queries), first)
     is_own, own = _own(scores, block, first)
     itself = is_own & (own > -jnp.inf)
-
     better, tied = count_around(scores, block.query, target_score)
     is_first_bad = (bad_query >= 0) & ((before.bad_query < 0) | (bad_query < before.bad_query))
     return Counts(

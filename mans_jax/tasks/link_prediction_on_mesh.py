@@ -15,7 +15,7 @@ from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding
 from mans_jax.ranking import Counts, count_around, first_not_finite, strike_out
 from mans_jax.sharding import ENTITY, padded, table_specs
-from mans_jax.tasks.link_prediction import TripleCounts, count_blockwise
+from mans_jax.tasks.query_blocks import TripleCounts, count_blockwise
 
 _NOWHERE = np.iinfo(np.int32).max
 

@@ -12,7 +12,8 @@ from jaxtyping import Array
 from mans_jax.graph import HEAD, TAIL, KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding
 from mans_jax.ranking import Block, count_around, first_not_finite, strike_out
-from mans_jax.tasks.link_prediction import count_blockwise, embed_candidates
+from mans_jax.tasks.link_prediction import embed_candidates
+from mans_jax.tasks.query_blocks import count_blockwise
 
 PROTOCOLS = ('filtered', 'raw', 'constrained')
 """Candidates are all entities but known answers; all entities; or those but known answers that were seen in train on

@@ -10,7 +10,6 @@ import numpy as np
 from mans_jax.graph import KnowledgeGraph, KnownTriples
 from mans_jax.models import MultiModalEmbedding
 from mans_jax.ranking import strike_out
-from mans_jax.tasks.link_prediction import count_blockwise
 from mans_jax.tasks.link_prediction_on_mesh import (
     count_around_targets,
     count_by_shard,
@@ -18,6 +17,7 @@ from mans_jax.tasks.link_prediction_on_mesh import (
     rows_of_shard,
 )
 from mans_jax.tasks.protocols import PROTOCOLS, Tally, seen_with_relation
+from mans_jax.tasks.query_blocks import count_blockwise
 
 
 def rank_links_on_mesh(

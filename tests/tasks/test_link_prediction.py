@@ -10,7 +10,7 @@ from mans_jax.graph import HEAD, TAIL, KnownTriples, Triple
 from mans_jax.models import FROZEN, PARAMS, frozen_variables, init_params, model_for
 from mans_jax.ranking import pack
 from mans_jax.scoring import SCORES
-from mans_jax.tasks import link_prediction
+from mans_jax.tasks import link_prediction, query_blocks
 from mans_jax.tasks.link_prediction import TripleCounts, link_prediction_metrics, predict_links
 
 E, R = 30, 3
@@ -122,7 +122,7 @@ def test_the_named_triple_stands_the_right_way_round(graph, known, setting, side
     assert (counts.bad_query, counts.bad_entity) == (0, broken)
     want = (broken, relation, tail) if side == HEAD else (head, relation, broken)
     with pytest.raises(NonFiniteScore) as error:
-        link_prediction._raise_non_finite(graph, block_of(side, (tail, head)[side], relation, 0), 0, broken)
+        query_blocks._raise_non_finite(graph, block_of(side, (tail, head)[side], relation, 0), 0, broken)
     assert str(error.value).startswith(f'the score of {graph.describe(np.array(want))} is not finite')
 
 
@@ -130,7 +130,7 @@ def test_ranks_do_not_depend_on_how_many_queries_are_scored_together(graph, know
     """With so many candidates that there are two queries and four targets in a block."""
     model, params, frozen = setting
     want = predict_links(model, params, frozen, graph, graph.test, known)
-    monkeypatch.setattr(link_prediction, 'block_sizes', lambda num_candidates: (2, 4))
+    monkeypatch.setattr(query_blocks, 'block_sizes', lambda num_candidates: (2, 4))
     got = predict_links(model, params, frozen, graph, graph.test, known)
     jax.tree.map(np.testing.assert_array_equal, got, want)
 

@@ -1,4 +1,4 @@
-"""Ranks from blocks of entities that are fetched are those with all entities on the device."""
+"""Ranks from blocks of candidates are those with all of them laid out at once."""
 
 import dataclasses
 from functools import partial
@@ -10,10 +10,18 @@ import pytest
 from mans_jax.errors import NonFiniteScore
 from mans_jax.graph import KnownTriples
 from mans_jax.host_memory import Fetcher, known_of, variables_of
-from mans_jax.models import frozen_variables, init_params, model_for
+from mans_jax.models import FROZEN, PARAMS, frozen_variables, init_params, model_for
+from mans_jax.ranking import pack
 from mans_jax.scoring import SCORES
+from mans_jax.tasks import link_prediction, link_prediction_by_blocks, query_blocks
 from mans_jax.tasks.link_prediction import predict_links
-from mans_jax.tasks.link_prediction_by_blocks import predict_links_by_blocks
+from mans_jax.tasks.link_prediction_by_blocks import (
+    candidates_at_once,
+    fetched_at_once,
+    parts_from_host,
+    parts_of,
+    predict_links_by_blocks,
+)
 
 E = 530
 
@@ -38,28 +46,64 @@ def setting(make_graph):
 
 
 @pytest.mark.parametrize('room', [E, 200, 512])
-def test_ranks_are_those_with_all_entities_on_the_device(setting, room):
+@pytest.mark.parametrize('at_once', [128, 2])
+def test_ranks_are_those_with_all_candidates_at_once(setting, monkeypatch, room, at_once):
     graph, known, model, params = setting
     triples = np.concatenate([graph.test[:40], [[E - 1, 0, 2], [7, 1, E - 1]]])
     expected = predict_links(model, params, frozen_variables(graph), graph, triples, known)
-    found = predict_links_by_blocks(
-        model, partial(variables_of, params, Fetcher(graph)), graph, triples, known, room=room
-    )
-    np.testing.assert_array_equal(found.better, expected.better)
-    np.testing.assert_array_equal(found.tied, expected.tied)
-    assert found.tied.max() >= 5 and found.better.max() > 200
-    # Of the known triples, those that share a query are enough.
-    few = known_of(graph, triples)
+    assert expected.tied.max() >= 5 and expected.better.max() > 200
+    # Few queries a block, so that there are several groups of blocks.
+    monkeypatch.setattr(link_prediction_by_blocks, '_QUERY_BLOCKS', at_once)
+    for module in (link_prediction_by_blocks, query_blocks):
+        monkeypatch.setattr(module, 'block_sizes', lambda room: (16, 32))
+    on_device = parts_of(model, {PARAMS: params, FROZEN: frozen_variables(graph)}, room)
+    from_host = parts_from_host(model, partial(variables_of, params, Fetcher(graph)), room)
+    turns = []
+
+    def progress(blocks):
+        yield from blocks
+        turns.append(len(blocks))
+
+    for parts in (on_device, from_host):
+        found = predict_links_by_blocks(model, parts, graph, triples, known, progress)
+        np.testing.assert_array_equal(found.better, expected.better)
+        np.testing.assert_array_equal(found.tied, expected.tied)
+    num_groups = -(-len(pack(triples, 16, 32)[1]) // at_once)
+    # The bar has gone to its end each time.
+    assert turns == 2 * [num_groups * 2 * -(-E // room)]
+
+
+def test_known_triples_that_share_a_query_are_enough(setting):
+    graph, known, model, params = setting
+    few = known_of(graph, graph.test)
     assert few.answers.size < known.answers.size
-    again = predict_links(model, params, frozen_variables(graph), graph, triples, few)
-    np.testing.assert_array_equal(again.better, expected.better)
+    counts = [predict_links(model, params, frozen_variables(graph), graph, graph.test, index) for index in (known, few)]
+    np.testing.assert_array_equal(counts[0].better, counts[1].better)
+    np.testing.assert_array_equal(counts[0].tied, counts[1].tied)
+
+
+def test_candidates_are_laid_out_together_while_they_are_few(setting, monkeypatch):
+    """In a large model by blocks; what they take has a bound."""
+    graph, known, model, params = setting
+    assert candidates_at_once(model) == fetched_at_once(model) == E
+    for num_entities, dim, widths in ((10**7, 64, ()), (10**6, 128, (('image', 4096), ('text', 384)))):
+        large = model.clone(num_entities=num_entities, dim=dim, feature_widths=widths)
+        of_row, of_fetched = dim * (1 + len(widths)), dim + sum(width for _, width in widths)
+        assert of_row * candidates_at_once(large) <= 2**24 < of_row * (candidates_at_once(large) + 1)
+        assert of_fetched * fetched_at_once(large) <= 2**24 < of_fetched * (fetched_at_once(large) + 1)
+    expected = predict_links(model, params, frozen_variables(graph), graph, graph.test, known)
+    asked = []
+    monkeypatch.setattr(link_prediction, 'candidates_at_once', lambda model: asked.append(model) or 100)
+    found = predict_links(model, params, frozen_variables(graph), graph, graph.test, known)
+    assert asked
+    np.testing.assert_array_equal(found.better, expected.better)
 
 
 def test_a_score_that_is_not_finite_is_named(setting):
     graph, known, model, params = setting
     spoilt = params['entity'].copy()
     spoilt[300] = np.nan
-    part = partial(variables_of, params | {'entity': spoilt}, Fetcher(graph))
+    parts = parts_from_host(model, partial(variables_of, params | {'entity': spoilt}, Fetcher(graph)), 200)
     with pytest.raises(NonFiniteScore) as error:
-        predict_links_by_blocks(model, part, graph, graph.test[:3], known, room=200)
+        predict_links_by_blocks(model, parts, graph, graph.test[:3], known)
     assert graph.entities[300] in str(error.value)
