@@ -14,9 +14,15 @@ compiler counts; those of a ranking follow from the sizes. What fails is said in
 
 import argparse
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import machine
@@ -78,21 +84,46 @@ def main():
     parser.add_argument('--quick', action='store_true', help='tiny sizes, to try the script')
     parser.add_argument('--only', nargs='+', choices=tuple(MEASURES), default=tuple(MEASURES))
     arguments = parser.parse_args()
-    size, failed = QUICK if arguments.quick else Size(), False
+    size, failed, begun = QUICK if arguments.quick else Size(), False, time.perf_counter()
+    rows = [row for name in arguments.only for row in MEASURES[name](size)]
+    # Compiling takes a hundred times as long as what is timed, and one core a program.
+    with ThreadPoolExecutor() as pool:
+        made = [pool.submit(row.make) for row in rows]
+    compiled = time.perf_counter() - begun
     rates = machine.Rates.measure()
     print(f'{machine.describe(rates)}; load {os.getloadavg()[0]:.1f}')
-    print(f'bfloat16 matmul {machine.matmul_rate(jnp.bfloat16) / 1e12:.1f} TFLOP/s; {_gpu()}\n')
+    print(f'bfloat16 matmul {machine.matmul_rate(jnp.bfloat16) / 1e12:.1f} TFLOP/s; {_gpu()}')
+    print(f'{len(rows)} programs compiled in {compiled:.0f} s\n')
     print('| what | time | so | asked | of the bandwidth | of the matmul rate |\n|---|---|---|---|---|---|')
-    for name in arguments.only:
+    for row, future in zip(rows, made, strict=True):
         try:
-            for what, milliseconds, follows, asked, costs in MEASURES[name](size):
-                print(f'| {what} | {_cells(milliseconds, follows, asked, costs, rates)} |', flush=True)
+            print(f'| {row.what} | {_cells(row, future.result(), rates)} |', flush=True)
         except Exception as error:  # Out of memory, say: the others are to be measured all the same.
             failed = True
-            print(
-                f'| {name} | failed: {type(error).__name__}: {str(error).splitlines()[0][:200]} | | | | |', flush=True
-            )
+            why = f'{type(error).__name__}: {str(error).splitlines()[0][:200]}'
+            print(f'| {row.what} | failed: {why} | | | | |', flush=True)
+    print(f'\n{time.perf_counter() - begun:.0f} s in all')
     sys.exit(failed)
+
+
+class Row(NamedTuple):
+    """What is measured: made, with all that is to be compiled, before anything is timed.
+
+    Attributes:
+        what: it is.
+        make: () -> what is timed.
+        time: (that) -> milliseconds float[turns].
+        follows: (milliseconds) -> what follows from their median, as text.
+        asked: what was asked of it, as text.
+        costs: (what is timed) -> (operations, bytes).
+    """
+
+    what: str
+    make: Callable
+    time: Callable
+    follows: Callable
+    asked: str
+    costs: Callable
 
 
 def paper_run(size):
@@ -100,14 +131,13 @@ def paper_run(size):
     graph = size.graph(12_842, 279, 72_618, width=4096)
     for strategy, precision in (('normal', 'float32'), ('mans_a', 'float32'), ('normal', 'bfloat16')):
         config = Config(data='random', strategy=strategy, precision=precision, batch_size=size.of(181))
-        training, times = _timed_steps(graph, config, size.steps, size.turns)
-        seconds = 400 * np.median(times)
-        yield (
+        yield Row(
             f'a step of the paper on DB15K, {_sizes(config)}, F=4096, `{strategy}`, {precision}',
-            times,
-            f'1000 epochs in {seconds:.0f} s',
+            partial(Training, graph, config, size.steps),
+            partial(_timed, turns=size.turns),
+            lambda times: f'1000 epochs in {400 * np.median(times):.0f} s',
             'at most 60 s',
-            machine.counted(training.compiled),
+            _counted,
         )
 
 
@@ -120,14 +150,13 @@ def shared_negatives(size):
         for score in ('transe_l2', 'distmult'):
             for optimizer in ('sparse_adagrad', 'adagrad'):
                 config = Config(data='random', sampler=sampler, score=score, optimizer=optimizer, **settings)
-                training, times = _timed_steps(graph, config, size.many_steps, size.turns)
-                rate = config.batch_size / np.median(times) / 1000
-                yield (
+                yield Row(
                     f'a step on FB15k, {score}, {_sizes(config)}, `{sampler}`, {optimizer}',
-                    times,
-                    f'{rate:.2f} M positives/s',
+                    partial(Training, graph, config, size.many_steps),
+                    partial(_timed, turns=size.turns),
+                    lambda times, batch=config.batch_size: f'{batch / np.median(times) / 1000:.2f} M positives/s',
                     'at least 1.5 M/s',
-                    machine.counted(training.compiled),
+                    _counted,
                 )
 
 
@@ -137,37 +166,38 @@ def rankings(size):
         ('FB15k-237, DistMult, D=50', size.graph(14_541, 237, 272_115, 20_466), {'score': 'distmult', 'dim': 50}, 30),
         ('DB15K, four terms, F=384, D=128', size.graph(12_842, 279, 72_618, 9_903, width=384), {}, None),
     ):
-        ranking = Ranking(graph, Config(data='random', **settings))
-        times = np.array([1000 * ranking.run()[0] for _ in range(size.turns)])
-        yield (
-            f'the filtered test of {what}, {len(graph.test):,} triples',
-            times,
-            f'{len(graph.test) / np.median(times):.0f} k triples/s',
+        number = len(graph.test)
+        yield Row(
+            f'the filtered test of {what}, {number:,} triples',
+            partial(Ranking, graph, Config(data='random', **settings)),
+            partial(_timed, turns=size.turns),
+            lambda times, number=number: f'{number / np.median(times):.0f} k triples/s',
             f'at most {asked} ms' if asked else '',
-            ranking.counted(),
+            Ranking.counted,
         )
 
 
 def samplers(size):
     """What samplers add to a step with `bernoulli`: B=1024, K=64, D=200, F=384, 15,000 entities."""
     graph = size.graph(15_000, 200, 100_000, width=384)
-
-    def training_with(sampler):
-        settings = {'num_negatives': size.of(64), 'batch_size': size.of(1024), 'dim': 200}
-        config = Config(data='random', sampler=sampler, **settings)
-        return Training(graph, config, size.many_steps)
-
-    baseline = training_with('bernoulli')
+    settings = {'num_negatives': size.of(64), 'batch_size': size.of(1024), 'dim': 200}
+    baseline_config = Config(data='random', sampler='bernoulli', **settings)
+    baseline = functools.cache(partial(Training, graph, baseline_config, size.many_steps))
+    what = 'a step with `{}`, ' + _sizes(baseline_config) + ', F=384'
+    time_all = partial(_timed, turns=size.turns)
+    yield Row(what.format('bernoulli'), baseline, time_all, lambda times: '', '', _counted)
     for sampler in SAMPLERS:
-        training = training_with(sampler)
-        pairs = 1000 * np.array([(baseline.run()[0], training.run()[0]) for _ in range(size.turns)])
-        yield (
-            f'a step with `{sampler}`, {_sizes(training.config)}, F=384',
-            pairs[:, 1],
-            f'{100 * (np.median(pairs[:, 1] / pairs[:, 0]) - 1):+.1f} % to `bernoulli`',
-            '',
-            machine.counted(training.compiled),
-        )
+        pairs = []
+
+        def timed(training, pairs=pairs):
+            pairs += [(_milliseconds(baseline()), _milliseconds(training)) for _ in range(size.turns)]
+            return np.array(pairs)[:, 1]
+
+        def follows(times, pairs=pairs):
+            return f'{100 * (np.median([own / other for other, own in pairs]) - 1):+.1f} % to `bernoulli`'
+
+        make = partial(Training, graph, dataclasses.replace(baseline_config, sampler=sampler), size.many_steps)
+        yield Row(what.format(sampler), make, timed, follows, '', _counted)
 
 
 MEASURES = {
@@ -178,21 +208,29 @@ MEASURES = {
 }
 
 
-def _timed_steps(graph, config, steps, turns):
-    """A training and the milliseconds of its steps, float64[turns]."""
-    training = Training(graph, config, steps)
-    return training, np.array([1000 * training.run()[0] for _ in range(turns)])
+def _timed(thing, turns):
+    return np.array([_milliseconds(thing) for _ in range(turns)])
+
+
+def _milliseconds(thing):
+    return 1000 * thing.run()[0]
+
+
+def _counted(training):
+    return machine.counted(training.compiled)
 
 
 def _sizes(config):
     return f'B={config.batch_size}, K={config.num_negatives}, D={config.dim}'
 
 
-def _cells(milliseconds, follows, asked, costs, rates):
+def _cells(row, made, rates):
+    milliseconds = row.time(made)
     median, (least, most) = machine.median_and_spread(list(milliseconds))
-    of_operations, of_bytes = (100_000 * seconds / median for seconds in rates.least(*costs))
+    of_operations, of_bytes = (100_000 * seconds / median for seconds in rates.least(*row.costs(made)))
     return (
-        f'{median:.3f} ms ({least:.3f} to {most:.3f}) | {follows} | {asked} | {of_bytes:.0f} % | {of_operations:.0f} %'
+        f'{median:.3f} ms ({least:.3f} to {most:.3f}) | {row.follows(milliseconds)} | {row.asked} | '
+        f'{of_bytes:.0f} % | {of_operations:.0f} %'
     )
 
 

@@ -10,6 +10,7 @@ from mans_jax.models import frozen_variables, init_params, model_for
 from mans_jax.ranking import block_sizes, pack
 from mans_jax.scoring import SCORES
 from mans_jax.tasks.link_prediction import predict_links
+from mans_jax.tasks.link_prediction_by_blocks import candidates_at_once
 
 
 class Ranking:
@@ -22,7 +23,7 @@ class Ranking:
         triples = np.concatenate([graph.train, graph.valid, graph.test])
         known = KnownTriples.build(triples, num_entities=graph.num_entities, num_relations=graph.num_relations)
         self._rank = lambda: predict_links(model, params, frozen, graph, graph.test, known)
-        self._graph, self._config = graph, config
+        self._graph, self._config, self._room = graph, config, candidates_at_once(model)
         self.run()
 
     def run(self):
@@ -38,10 +39,12 @@ class Ranking:
         difference, its absolute value and a sum. A block of queries reads all embedded entities, writes the scores, and
         reads those of its query once for each target.
         """
-        blocks, _ = pack(self._graph.test, *block_sizes(self._graph.num_entities))
+        blocks, _ = pack(self._graph.test, *block_sizes(self._room))
         (num_blocks, num_queries), num_targets = blocks.queries.kept.shape, blocks.target.shape[1]
         num_entities, width = self._graph.num_entities, len(self._graph.modalities) * self._config.dim
         each = 2 if self._config.score in ('distmult', 'complex') else 3
         operations = each * num_queries * num_entities * width * len(self._graph.modalities)
         bytes_moved = 4 * num_entities * (width + num_queries + num_targets)
-        return num_blocks * operations, num_blocks * bytes_moved
+        # Where not all are candidates at once, they are gone through twice.
+        looks = num_blocks * (1 if self._room == num_entities else 2)
+        return looks * operations, looks * bytes_moved

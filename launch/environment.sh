@@ -11,6 +11,8 @@ caller=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [[ $PWD -ef $caller ]] || echo "launch: paths are relative to $PWD" >&2
 python=$PWD/.venv/bin/python
+# Large tables on pages of 2 MB, where the C library is glibc: rows all over them are then found sooner.
+export GLIBC_TUNABLES=${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}
 
 fail() {
   echo "launch: $1" >&2
