@@ -26,13 +26,24 @@ _COLLECTIVES = 'all-gather|all-reduce|all-to-all|collective-permute|reduce-scatt
 
 
 def collectives(program):
-    """(kind, shapes) -> how often a compiled program's text has it, and the bytes of one."""
+    """(kind, shapes) -> how often a compiled program's text has it, and the bytes of one.
+
+    Where rows are exchanged in one of several rooms, it is the first, which even shares fit in.
+    """
     found = collections.Counter()
-    for shapes, kind, rest in re.findall(rf'= (.*?) ({_COLLECTIVES})(?:-start)?\((.*)', program):
+    for shapes, kind, rest in re.findall(rf'= (.*?) ({_COLLECTIVES})(?:-start)?\((.*)', _first_branches(program)):
         if re.search(_ALONE, rest):
             continue
         found[kind, ' '.join(re.findall(r'\w+\[[\d,]*\]', shapes))] += 1
     return {key: (times, sum(map(_size, key[1].split()))) for key, times in found.items()}
+
+
+def _first_branches(program):
+    """The text without what a conditional does in other cases than its first."""
+    for branches in re.findall(r'branch_computations=\{(.*?)\}', program):
+        for name in branches.split(', ')[1:]:
+            program = re.sub(rf'^{re.escape(name)} \(.*?^\}}', '', program, flags=re.MULTILINE | re.DOTALL)
+    return program
 
 
 def _size(shape):

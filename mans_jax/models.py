@@ -11,11 +11,12 @@ from jaxtyping import Array, Float, Int
 
 from mans_jax import devices, fusion, scoring
 from mans_jax.candidates import Candidates, candidates_per_block, score_blocks
+from mans_jax.exchange import from_shards
 from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, KnowledgeGraph, Triple
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
-from mans_jax.sharding import from_shards, padded
+from mans_jax.sharding import padded
 
 PARAMS, FROZEN = 'params', 'frozen'
 """The model's variable collections: what is trained, and the features and their presence, which are not."""
@@ -100,8 +101,9 @@ class MultiModalEmbedding(nn.Module):
 
     def _embed_by_shard(self, *entities):
         """`embed` of several arrays, every entity by the shard that has it: so a vector is moved, and no wider row."""
-        tables = self.entity, dict(self.get_variable(FROZEN, 'features')), self.get_variable(FROZEN, 'present')
-        found = from_shards(self.mesh, partial(_narrowed, self.precision), tables, self.projections, entities)
+        frozen = dict(self.get_variable(FROZEN, 'features')), self.get_variable(FROZEN, 'present')
+        look = partial(_narrowed, self.precision)
+        found = from_shards(self.mesh, look, self.entity, frozen, self.projections, entities)
         return [self._views(entity, self._all_projected(rows), present) for entity, rows, present in found]
 
     def _all_projected(self, rows):
@@ -351,9 +353,9 @@ def _at_once(look, *entities):
 
 def _from_shards(mesh, views, *entities):
     """Views of several arrays of entities, from those of all that each shard has."""
-    (_, modalities, _), rows = views.vectors.shape, lambda tables, rest: tables
-    tables = views.vectors.reshape(views.vectors.shape[0], -1), views.present
-    found = from_shards(mesh, rows, tables, (), entities)
+    num_rows, modalities, _ = views.vectors.shape
+    vectors = views.vectors.reshape(num_rows, -1)
+    found = from_shards(mesh, lambda *rows_and_rest: rows_and_rest[:2], vectors, views.present, (), entities)
     return [Views(vectors.reshape(*present.shape[:-1], modalities, -1), present) for vectors, present in found]
 
 
@@ -365,9 +367,9 @@ def project(rows: Float[Array, '... F'], kernel: Float[Array, 'D F'], bias: Floa
     return jnp.einsum('...f,df->...d', rows.astype(jnp.float32), kernel, precision=PRECISIONS[precision]) + bias
 
 
-def _narrowed(precision, tables, projections):
+def _narrowed(precision, entity, frozen, projections):
     """Rows of a model's tables with those features projected that are wider than their projection."""
-    entity, features, present = tables
+    features, present = frozen
     rows = {
         name: project(x, *projections[name], precision) if _is_wide(projections[name]) else x
         for name, x in features.items()

@@ -7,13 +7,12 @@ with as many rows as its reader has.
 
 import math
 import re
-from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, PyTree
 
 from mans_jax.errors import InputError
 
@@ -144,73 +143,16 @@ def split_batch(tree: PyTree, mesh: Mesh | None, axes: tuple[str, ...] = ALONG_B
     """
     if mesh is None:
         return tree
-    places = jax.tree.map(lambda x: NamedSharding(mesh, _cut(x, mesh, axes)), tree)
+    places = jax.tree.map(lambda x: NamedSharding(mesh, cut_of(x, mesh, axes)), tree)
     return jax.lax.with_sharding_constraint(tree, places)
 
 
-def _cut(x, mesh, axes=ALONG_BOTH) -> PartitionSpec:
-    """How the examples of an array are dealt out: along the axes, along the data axis, or all of them to all."""
+def cut_of(x: Array, mesh: Mesh, axes: tuple[str, ...] = ALONG_BOTH) -> PartitionSpec:
+    """How `split_batch` deals out the examples of an array: along the axes, along the data axis, or all to all."""
     for along in (axes, ALONG_DATA):
         if x.ndim and x.shape[0] % math.prod(mesh.shape[axis] for axis in along) == 0:
             return PartitionSpec(along)
     return PartitionSpec()
-
-
-def from_shards(mesh: Mesh, look: Callable, tables: PyTree, rest: PyTree, ids: Sequence[Int[Array, '...']]) -> list:
-    """Within a program: what a function makes of some rows of tables, each row looked at by the shard that has it.
-
-    A shard is told all ids of its place along the data axis. What the function returns is what is moved: by a sum over
-    shards in which all but one have zeros, of which each device receives the part that it asked for.
-
-    Args:
-        mesh: where the tables lie.
-        look: (rows of the tables [N, W], rest) -> arrays [N, W'].
-        tables: arrays [E, W], cut by row.
-        rest: arrays that all have.
-        ids: several arrays of rows, each cut as `split_batch` cuts it.
-
-    Returns:
-        What `look` returns for each array of ids, [..., W'], cut as the ids are.
-    """
-    cuts = [_cut(x, mesh) for x in ids]
-    # Looked at together, those that all have would differ from device to device as far as the compiler can tell.
-    found = {}
-    # In order of mention, for a set's is another in every process, and all must compile one program.
-    for cut in dict.fromkeys(cuts):
-        group = [x for x, its in zip(ids, cuts, strict=True) if its == cut]
-        found[cut] = iter(_from_shards(mesh, look, tables, rest, group, cut))
-    return [next(found[cut]) for cut in cuts]
-
-
-def _from_shards(mesh, look, tables, rest, ids, cut):
-    everywhere = jax.tree.map(lambda _: PartitionSpec(), rest)
-    by_row = jax.tree.map(lambda _: PartitionSpec(ENTITY), tables)
-    is_dealt_out = cut == PartitionSpec(ALONG_BOTH)
-
-    def of_shard(tables, rest, ids):
-        num_rows = jax.tree.leaves(tables)[0].shape[0]
-        flat = jnp.concatenate([x.reshape(-1) for x in ids])
-        if is_dealt_out:
-            flat = jax.lax.all_gather(flat, ENTITY, tiled=True)
-        place = flat - jax.lax.axis_index(ENTITY) * num_rows
-        is_own = (place >= 0) & (place < num_rows)
-        place = jnp.where(is_own, place, 0)
-
-        def of_all(x):
-            # Of booleans there is no sum.
-            own = jnp.where(is_own[:, None], x.astype(jnp.int32) if x.dtype == bool else x, 0)
-            if is_dealt_out:
-                return jax.lax.psum_scatter(own, ENTITY, tiled=True).astype(x.dtype)
-            return jax.lax.psum(own, ENTITY).astype(x.dtype)
-
-        found = jax.tree.map(of_all, look(jax.tree.map(lambda table: table[place], tables), rest))
-        ends = np.cumsum([x.size for x in ids])
-        return [
-            jax.tree.map(lambda x, i=i, end=end: x[end - i.size : end].reshape(*i.shape, -1), found)
-            for i, end in zip(ids, ends.tolist(), strict=True)
-        ]
-
-    return jax.shard_map(of_shard, mesh=mesh, in_specs=(by_row, everywhere, cut), out_specs=cut)(tables, rest, ids)
 
 
 def repeat(tree: PyTree, mesh: Mesh | None) -> PyTree:

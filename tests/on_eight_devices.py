@@ -12,11 +12,12 @@ import pytest
 from mans_jax import training
 from mans_jax.errors import InputError
 from mans_jax.evaluation import TASKS, evaluate_run
+from mans_jax.exchange import from_shards, rooms
 from mans_jax.optim import ROW_SPARSE
 from mans_jax.prediction.predictor import Predictor
 from mans_jax.runs import first_state, load_run, on_mesh, prepare_run
 from mans_jax.samplers import FAMILIES
-from mans_jax.sharding import entity_rows
+from mans_jax.sharding import entity_rows, make_mesh, split_batch
 from mans_jax.training import evaluate, programs_of, rank_split, train_and_evaluate
 from tests.graphs import quick_programs, short_recipe, write_openke
 from tests.sampler_examples import EXAMPLES, write_files
@@ -164,6 +165,57 @@ def test_a_feature_is_moved_no_wider_than_its_projection(folder):
     moved = [line for line in text.splitlines() if ' all-reduce(' in line]
     rows = re.findall(r'f32\[(\d+),6\]', ''.join(moved))
     assert rows == ['4'], 'the gradient of the projection, [D, F], and it alone'
+
+
+@pytest.mark.parametrize('mesh', MESHES)
+@pytest.mark.parametrize('who_is_asked', ['all', 'one more', 'one'])
+def test_rows_come_from_wherever_they_are(mesh, who_is_asked):
+    """In every room: where all shards are asked for as much, one for two and a half times as much, and one alone."""
+    mesh = make_mesh(mesh)
+    num_rows, number = 41 * mesh.shape['entity'], 6400
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, num_rows, number)
+    share = {'all': 0, 'one more': 0.25, 'one': 1}[who_is_asked]
+    ids = np.where(rng.random(number) < share, rng.integers(0, 41, number), ids).astype(np.int32)
+    table, kernel = rng.normal(size=(num_rows, 6)).astype(np.float32), rng.normal(size=(6, 4)).astype(np.float32)
+    features, present = rng.normal(size=(num_rows, 5)).astype(np.float32), rng.random((num_rows, 2)) < 0.5
+    wanted = rng.normal(size=(number, 4)).astype(np.float32)
+    # What a device asks one shard for at most, and the room that this takes.
+    first, second = ids[:2400], ids[2400:].reshape(2000, 2)
+    by_device = np.concatenate([x.reshape(mesh.devices.size, -1) for x in (first, second)], axis=1) // 41
+    asked = max(np.bincount(owners, minlength=mesh.shape['entity']).max() for owners in by_device)
+    sizes = rooms(number // mesh.devices.size, mesh.shape['entity'])
+    if mesh.shape['entity'] > 1:
+        assert len(sizes) == 3
+        assert np.searchsorted(sizes, asked) == ['all', 'one more', 'one'].index(who_is_asked)
+
+    def look(rows, frozen, kernel):
+        features, present = frozen
+        return rows @ kernel + features[:, :4], present, features[:, 4:]
+
+    def with_all(table, kernel):
+        return look(table[ids], (features[ids], present[ids]), kernel)
+
+    def by_shard(table, kernel):
+        # In two arrays, the second of them of two ids an example.
+        parts = split_batch((jnp.asarray(first), jnp.asarray(second)), mesh)
+        found = from_shards(mesh, look, table, (features, present), kernel, parts)
+        return jax.tree.map(lambda a, b: jnp.concatenate([a, b.reshape(4000, -1)]), *found)
+
+    def loss(found):
+        return jnp.sum(found[0] * wanted) + jnp.sum(jnp.sin(found[0]))
+
+    for function in (lambda f: f, lambda f: jax.grad(lambda *x: loss(f(*x)), argnums=(0, 1))):
+        one, several = (jax.jit(function(f))(table, kernel) for f in (with_all, by_shard))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), one, several)
+
+
+def test_rooms_rise_to_one_for_all_questions():
+    assert rooms(8448, 8) == (1515, 3363, 8448)
+    assert rooms(3, 8) == (3,) and rooms(100, 1) == (100,)
+    for number in range(1, 400, 7):
+        sizes = rooms(number, 8)
+        assert list(sizes) == sorted(set(sizes)) and sizes[-1] == number
 
 
 # The one whose intruders are not cut along the data axis takes its own way.
