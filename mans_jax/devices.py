@@ -20,3 +20,8 @@ def positives_at_once() -> int:
 def answers_at_once() -> int:
     """How many known answers of a list of queries are gone through together."""
     return 1 << 10 if on_cpu() else 1 << 16
+
+
+def rows_at_once() -> int:
+    """How many rows of a table's shard are updated together."""
+    return 1 << 10 if on_cpu() else 1 << 14

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from mans_jax.sharding import ALONG_BOTH, DATA, ENTITY, cut_of
 
@@ -72,7 +73,7 @@ def _together(bring, tables, frozen, rest, ids, mesh, cut):
 
 def _added_up(mesh, look, tables, frozen, rest, ids, cut):
     def of_shard(tables, frozen, rest, ids):
-        num_rows = jax.tree.leaves(tables)[0].shape[0]
+        num_rows = rows_of_shard((tables, frozen))
         place = ids - jax.lax.axis_index(ENTITY) * num_rows
         is_own = (place >= 0) & (place < num_rows)
         place = jnp.where(is_own, place, 0)
@@ -98,24 +99,26 @@ def _exchanged(mesh, look, tables, frozen, rest, ids, cut):
     @jax.custom_vjp
     def bring(tables, rest, frozen, ids):
         def of_device(tables, frozen, rest, ids):
-            return _with_room(num_shards, tables, ids, lambda ask: look_up(ask, tables, frozen, rest))
+            num_rows = rows_of_shard((tables, frozen))
+            return with_room(num_shards, num_rows, ids, lambda room: look_up(room, tables, frozen, rest))
 
         return on_device(of_device, in_specs=in_specs, out_specs=cut)(tables, frozen, rest, ids)
 
-    def look_up(ask, tables, frozen, rest):
-        return ask(lambda place: look(*jax.tree.map(lambda x: x[place], (tables, frozen)), rest))
+    def look_up(room, tables, frozen, rest):
+        asked = room.ask()
+        return room.answer(look(*jax.tree.map(lambda x: x[asked], (tables, frozen)), rest))
 
     def forward(tables, rest, frozen, ids):
         return bring(tables, rest, frozen, ids), (tables, rest, frozen, ids)
 
     def backward(inputs, gradient):
         def of_device(tables, frozen, rest, ids, gradient):
-            def pull_back(ask):
+            def pull_back(room):
                 # Rows are found once more, which is little beside keeping what every room would need.
-                found, pull = jax.vjp(lambda tables, rest: look_up(ask, tables, frozen, rest), tables, rest)
+                found, pull = jax.vjp(lambda tables, rest: look_up(room, tables, frozen, rest), tables, rest)
                 return pull(_float0_where_no_float(found, gradient))
 
-            of_tables, of_rest = _with_room(num_shards, tables, ids, pull_back)
+            of_tables, of_rest = with_room(num_shards, rows_of_shard((tables, frozen)), ids, pull_back)
             return jax.lax.psum(of_tables, DATA), jax.lax.psum(of_rest, ALONG_BOTH)
 
         tables, rest, frozen, ids = inputs
@@ -126,35 +129,65 @@ def _exchanged(mesh, look, tables, frozen, rest, ids, cut):
     return bring(tables, rest, frozen, ids)
 
 
-def _with_room(num_shards, tables, ids, run: Callable):
-    """Runs something with the least room that all devices' questions fit in.
+class Room(NamedTuple):
+    """Within a device: what it asks the shards for, with room for so many questions to each.
+
+    Attributes:
+        size: how many.
+        num_shards: n.
+        num_rows: of a shard.
+        ids: int32[L], what is asked for.
+        owner: int32[L], of which shard.
+        place: int32[L], where the question stands among those to that shard.
+    """
+
+    size: int
+    num_shards: int
+    num_rows: int
+    ids: Int[Array, ' L']
+    owner: Int[Array, ' L']
+    place: Int[Array, ' L']
+
+    def ask(self, nothing: int = 0) -> Int[Array, 'N']:
+        """The rows that this shard is asked for, with `nothing` in what room is left over."""
+        questions = jnp.full((self.num_shards, self.size), nothing, self.ids.dtype)
+        questions = questions.at[self.owner, self.place].set(self.ids - self.owner * self.num_rows)
+        return _to_others(questions).reshape(-1)
+
+    def answer(self, answers: PyTree) -> PyTree:
+        """What each question was answered, [L, W], of this shard's answers to those that it was asked, [N, W]."""
+        back = jax.tree.map(lambda x: _to_others(x.reshape(self.num_shards, self.size, -1)), answers)
+        return jax.tree.map(lambda x: x[self.owner, self.place], back)
+
+    def tell(self, values: Float[Array, 'L W']) -> Float[Array, 'N W']:
+        """What goes with the questions, in the order of `ask`; zeros with those that are none."""
+        parts = jnp.zeros((self.num_shards, self.size, values.shape[1]), values.dtype)
+        return _to_others(parts.at[self.owner, self.place].set(values)).reshape(-1, values.shape[1])
+
+
+def with_room(num_shards: int, num_rows: int, ids: Int[Array, ' L'], run: Callable[[Room], PyTree]) -> PyTree:
+    """Within a device: runs something with the least room that all devices' questions fit in.
 
     Args:
         num_shards: n.
-        tables: a shard's rows of them.
-        ids: int32[L], what this device asks for.
-        run: (ask) -> arrays; where ask is (answer) -> what the shards answer to the ids, [L, W], and answer is (places
-            of rows in a shard int32[N]) -> [N, W].
+        num_rows: of a shard.
+        ids: what this device asks for.
+        run: its results have the same shapes whatever the room.
     """
-    num_rows, number = jax.tree.leaves(tables)[0].shape[0], ids.shape[0]
     owner = ids // num_rows
     is_of = owner[:, None] == jnp.arange(num_shards)
     place = jnp.sum(jnp.where(is_of, jnp.cumsum(is_of, axis=0, dtype=jnp.int32), 0), axis=1) - 1
-
-    def with_room(room):
-        def ask(answer):
-            questions = jnp.zeros((num_shards, room), ids.dtype).at[owner, place].set(ids - owner * num_rows)
-            answers = answer(_to_others(questions).reshape(-1))
-            answers = jax.tree.map(lambda x: _to_others(x.reshape(num_shards, room, -1)), answers)
-            # What fills up the room was answered, too, and is not read.
-            return jax.tree.map(lambda x: x[owner, place], answers)
-
-        return lambda: run(ask)
-
-    sizes = rooms(number, num_shards)
+    sizes = rooms(ids.shape[0], num_shards)
     most = jax.lax.pmax(jnp.max(place) + 1, ALONG_BOTH)
     # The same for all devices, since they have to meet in what they do next.
-    return jax.lax.switch(jnp.sum(most > jnp.array(sizes[:-1])), [with_room(room) for room in sizes])
+    which = jnp.sum(most > jnp.array(sizes[:-1], jnp.int32))
+    cases = [partial(run, Room(size, num_shards, num_rows, ids, owner, place)) for size in sizes]
+    return jax.lax.switch(which, cases)
+
+
+def rows_of_shard(tables: PyTree) -> int:
+    """Within a device: how many rows of tables it has."""
+    return jax.tree.leaves(tables)[0].shape[0]
 
 
 def rooms(number: int, num_shards: int) -> tuple[int, ...]:

@@ -18,8 +18,9 @@ from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
 from mans_jax.sharding import padded
 
-PARAMS, FROZEN = 'params', 'frozen'
-"""The model's variable collections: what is trained, and the features and their presence, which are not."""
+PARAMS, FROZEN, OFFSETS = 'params', 'frozen', 'offsets'
+"""The model's variable collections: what is trained, and the features and their presence, which are not; and, where the
+gradient of the rows that are asked for is wanted and not that of the table, something to add to each of them."""
 
 
 LEFT_OUT, LEARNED, MEAN = 'left_out', 'learned', 'mean'
@@ -103,7 +104,13 @@ class MultiModalEmbedding(nn.Module):
         """`embed` of several arrays, every entity by the shard that has it: so a vector is moved, and no wider row."""
         frozen = dict(self.get_variable(FROZEN, 'features')), self.get_variable(FROZEN, 'present')
         look = partial(_narrowed, self.precision)
-        found = from_shards(self.mesh, look, self.entity, frozen, self.projections, entities)
+        if self.has_variable(OFFSETS, 'entity'):
+            tables, frozen = (), (self.entity, *frozen)
+            found = from_shards(self.mesh, partial(_with_table, look), tables, frozen, self.projections, entities)
+            offsets = self.get_variable(OFFSETS, 'entity')
+            found = [(entity + offset, *rest) for (entity, *rest), offset in zip(found, offsets, strict=True)]
+        else:
+            found = from_shards(self.mesh, look, self.entity, frozen, self.projections, entities)
         return [self._views(entity, self._all_projected(rows), present) for entity, rows, present in found]
 
     def _all_projected(self, rows):
@@ -265,7 +272,7 @@ class MultiModalEmbedding(nn.Module):
 
     def _embedder(self, number):
         """(*entities) -> Views of each; where as many are asked for as there are, by a look at all embedded once."""
-        has_all = not self.has_variable(FROZEN, 'place')
+        has_all = not (self.has_variable(FROZEN, 'place') or self.has_variable(OFFSETS, 'entity'))
         if has_all and number >= self.num_entities:
             views = self._embed(lambda table: table)
             if self.mesh is None:
@@ -375,6 +382,11 @@ def _narrowed(precision, entity, frozen, projections):
         for name, x in features.items()
     }
     return entity, rows, present
+
+
+def _with_table(look, _, frozen, projections):
+    entity, *frozen = frozen
+    return look(entity, frozen, projections)
 
 
 def _is_wide(projection):

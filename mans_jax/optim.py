@@ -17,6 +17,9 @@ from jaxtyping import Array, Float, Int
 ENTITY = 'entity'
 """The table whose rows are touched one by one; all other parameters are dense."""
 
+OTHERS = 'others'
+"""Under which a RowSparse keeps what it keeps for these."""
+
 
 class RowSparse(NamedTuple):
     """An optimiser in the shape of `optax.GradientTransformation`, which is told the rows.
@@ -25,37 +28,49 @@ class RowSparse(NamedTuple):
         init: (params) -> state. What a row of the table has in the state stands in arrays [E, ...].
         update: (gradients, state, params, rows) -> (updates, state), as Optax's; but of the table both are
             float32[U, D], those of its `rows` int32[U], which must differ; rows from E on are none.
+        update_rows: that of the table alone: (float32[U, D], what is kept for the table, the table, rows).
+        update_others: that of all other parameters, as Optax's, and what is kept for them.
     """
 
     init: Callable[[dict], Any]
     update: Callable[[dict, Any, dict, Array], tuple[dict, Any]]
+    update_rows: Callable[[Array, Any, Array, Array], tuple[Array, Any]]
+    update_others: Callable[[dict, Any, dict], tuple[dict, Any]]
 
 
 def row_sparse(of_row: optax.GradientTransformation, of_others: optax.GradientTransformation) -> RowSparse:
     """Makes an optimiser from one for a row of the entity table, float32[D], and one for all other parameters."""
 
     def init(params):
-        return {ENTITY: jax.vmap(of_row.init)(params[ENTITY]), 'others': of_others.init(_others(params))}
+        return {ENTITY: jax.vmap(of_row.init)(params[ENTITY]), OTHERS: of_others.init(others(params))}
 
     def update(gradients, state, params, rows):
-        slots = take_rows(state[ENTITY], rows)
-        of_rows, new_slots = jax.vmap(of_row.update)(gradients[ENTITY], slots, take_rows(params[ENTITY], rows))
+        of_rows, slots = update_rows(gradients[ENTITY], state[ENTITY], params[ENTITY], rows)
+        updates, others_state = of_others.update(others(gradients), state[OTHERS], others(params))
+        return {ENTITY: of_rows, **updates}, {ENTITY: slots, OTHERS: others_state}
+
+    def update_rows(gradient, state, table, rows):
+        of_rows, slots = jax.vmap(of_row.update)(gradient, take_rows(state, rows), take_rows(table, rows))
         # What is no row has read the slots of one: nothing of that may show in the updates.
-        of_rows = jnp.where((rows < params[ENTITY].shape[0])[:, None], of_rows, 0)
-        updates, others = of_others.update(_others(gradients), state['others'], _others(params))
+        of_rows = jnp.where((rows < table.shape[0])[:, None], of_rows, 0)
 
         def put(slot, new):
             return slot.at[rows].set(new, mode='drop', unique_indices=True)
 
-        return {ENTITY: of_rows, **updates}, {ENTITY: jax.tree.map(put, state[ENTITY], new_slots), 'others': others}
+        return of_rows, jax.tree.map(put, state, slots)
 
-    return RowSparse(init, update)
+    return RowSparse(init, update, update_rows, of_others.update)
 
 
 def apply_row_updates(params: dict, updates: dict, rows: Int[Array, 'U']) -> dict:
     """`optax.apply_updates` for what a RowSparse's update has made."""
-    table = params[ENTITY].at[rows].add(updates[ENTITY], mode='drop', unique_indices=True)
-    return {ENTITY: table, **optax.apply_updates(_others(params), _others(updates))}
+    table = add_to_rows(params[ENTITY], updates[ENTITY], rows)
+    return {ENTITY: table, **optax.apply_updates(others(params), others(updates))}
+
+
+def add_to_rows(table: Float[Array, 'E D'], updates: Float[Array, 'U D'], rows: Int[Array, 'U']) -> Array:
+    """The table with updates added to rows that differ; those from E on are none."""
+    return table.at[rows].add(updates, mode='drop', unique_indices=True)
 
 
 def take_rows(tree: Any, rows: Int[Array, 'U']) -> Any:
@@ -116,7 +131,8 @@ def rowwise_adagrad(learning_rate: float, initial_accumulator: float = 0.1, eps:
     return optax.GradientTransformation(init, update)
 
 
-def _others(params):
+def others(params: dict) -> dict:
+    """All parameters but the table."""
     return {name: value for name, value in params.items() if name != ENTITY}
 
 

@@ -1,56 +1,133 @@
-"""Row-sparse optimisers on a mesh: every shard updates the rows that it has, and nothing of the table is moved."""
+"""Row-sparse optimisers on a mesh: gradients of rows go where the rows are, and every shard updates its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
-from mans_jax.optim import RowSparse, apply_row_updates
-from mans_jax.sharding import ENTITY, table_specs
+from mans_jax import devices
+from mans_jax.exchange import Room, rooms, with_room
+from mans_jax.optim import ENTITY, OTHERS, RowSparse, add_to_rows, others
+from mans_jax.sharding import ALONG_BOTH, DATA, cut_of, table_specs
+from mans_jax.sharding import ENTITY as ENTITY_AXIS
 
 
-def update_on_mesh(optimizer: RowSparse, mesh: Mesh, num_entities: int) -> Callable:
-    """`optimizer.update` for tables that `sharding.place` has put on a mesh, of that many entities.
+class _Sums(NamedTuple):
+    """A shard's rows that have a gradient, each once, in ascending order, and then what is none.
 
-    Gradients and rows are the same everywhere. Of the table, a shard's updates are zero where a row is another's; they
-    stand one below the other, float32[shards x U, D].
+    Attributes:
+        rows: int32[U]; numbers from the shard's number of rows on are none.
+        gradient: float32[U, D], zero for those.
+        count: int32[], how many rows there are.
     """
 
-    def of_shard(gradients, state, params, rows):
-        return optimizer.update(gradients, state, params, _own(rows, params[ENTITY], num_entities))
+    rows: Int[Array, 'U']
+    gradient: Float[Array, 'U D']
+    count: Int[Array, '']
 
-    def update(gradients, state, params, rows):
-        everywhere = jax.tree.map(lambda _: PartitionSpec(), gradients)
-        in_specs = (everywhere, table_specs(state), table_specs(params), PartitionSpec())
-        out_specs = (table_specs(params), table_specs(state))
-        return _by_shard(mesh, of_shard, in_specs, out_specs)(gradients, state, params, rows)
+
+def update_on_mesh(optimizer: RowSparse, mesh: Mesh) -> Callable:
+    """A step of an optimiser for tables that `sharding.place` has put on a mesh.
+
+    A row counts as named where it is asked for, as on one device, whatever its gradient.
+
+    Returns:
+        (gradients, state, params, ids) -> (params, state, squared norm of the table's gradient, and of its updates).
+        Of the table, gradients are float32[..., D] for each of several arrays of ids, int32[...], all of which are cut
+        as `split_batch` cuts them.
+    """
+
+    def update(gradients, state, params, ids):
+        cuts = [cut_of(x, mesh) for x in ids]
+
+        def of_device(gradients, slots, table, ids):
+            sums = _sums(mesh, cuts, ids, gradients, table.shape[0])
+            return _update_rows(optimizer, sums, slots, table)
+
+        everywhere, slots = PartitionSpec(), table_specs({ENTITY: state[ENTITY]})[ENTITY]
+        by_row, cuts_of_all = PartitionSpec(ENTITY_AXIS), tuple(cuts)
+        # Along the data axis all do the same in the end, of which the check of what varies knows nothing.
+        on_device = jax.shard_map(
+            of_device,
+            mesh=mesh,
+            in_specs=(cuts_of_all, slots, by_row, cuts_of_all),
+            out_specs=(by_row, slots, everywhere, everywhere),
+            check_vma=False,
+        )
+        table, slots, of_gradient, of_updates = on_device(tuple(gradients[ENTITY]), state[ENTITY], params[ENTITY], ids)
+        updates, of_others = optimizer.update_others(others(gradients), state[OTHERS], others(params))
+        params = {ENTITY: table, **optax.apply_updates(others(params), updates)}
+        square = optax.tree.norm(updates, squared=True)
+        return params, {ENTITY: slots, OTHERS: of_others}, of_gradient, of_updates + square
 
     return update
 
 
-def apply_row_updates_on_mesh(mesh: Mesh, num_entities: int) -> Callable:
-    """`optim.apply_row_updates` for what the function of `update_on_mesh` has made."""
+def _sums(mesh: Mesh, cuts: Sequence[PartitionSpec], ids, gradients, num_rows: int) -> _Sums:
+    """Within a device: the gradients of this shard's rows, of whatever device's examples."""
+    num_shards, dim = mesh.shape[ENTITY_AXIS], gradients[0].shape[-1]
+    dealt = [i for i, cut in enumerate(cuts) if cut == PartitionSpec(ALONG_BOTH)]
+    known = [_of_own(cuts[i], ids[i], num_rows, gradients[i]) for i in range(len(ids)) if i not in dealt]
+    asked = jnp.concatenate([ids[i].reshape(-1) for i in dealt]) if dealt else None
+    told = jnp.concatenate([gradients[i].reshape(-1, dim) for i in dealt]) if dealt else None
+    most = num_shards * (rooms(asked.shape[0], num_shards)[-1] if dealt else 0) + sum(x.shape[0] for x, _ in known)
+    most = min(most * mesh.shape[DATA], num_rows)
 
-    def of_shard(params, updates, rows):
-        return apply_row_updates(params, updates, _own(rows, params[ENTITY], num_entities))
+    def add_up(room: Room | None) -> _Sums:
+        parts = known + ([(room.ask(nothing=num_rows), room.tell(told))] if room else [])
+        rows, values = (jnp.concatenate(x) for x in zip(*parts, strict=True))
+        if mesh.shape[DATA] > 1:
+            rows, values = (jax.lax.all_gather(x, DATA, tiled=True) for x in (rows, values))
+        return _by_row(rows, values, num_rows, most)
 
-    def apply(params, updates, rows):
-        specs = table_specs(params)
-        return _by_shard(mesh, of_shard, (specs, specs, PartitionSpec()), specs)(params, updates, rows)
-
-    return apply
-
-
-def _own(rows: Int[Array, 'U'], table, num_entities) -> Int[Array, 'U']:
-    """The rows by their place in a shard's part of the table; those of others stand beyond it, each by itself."""
-    first = jax.lax.axis_index(ENTITY) * table.shape[0]
-    # Not what follows the last entity either, which may be the padding of the last shard.
-    is_own = (rows >= first) & (rows < jnp.minimum(first + table.shape[0], num_entities))
-    return jnp.where(is_own, rows - first, table.shape[0] + jnp.arange(rows.shape[0], dtype=rows.dtype))
+    return with_room(num_shards, num_rows, asked, add_up) if dealt else add_up(None)
 
 
-def _by_shard(mesh, function, in_specs, out_specs):
-    # Along the data axis all do the same, of which the check of what varies knows nothing.
-    return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+def _of_own(cut, ids, num_rows, gradient):
+    """(rows, gradient [N, D]) of what all shards were asked for alike: of another's rows, none."""
+    ids = ids.reshape(-1) - jax.lax.axis_index(ENTITY_AXIS) * num_rows
+    is_own = (ids >= 0) & (ids < num_rows)
+    if cut == PartitionSpec():
+        # All have all of it, of which one along the data axis speaks.
+        is_own &= jax.lax.axis_index(DATA) == 0
+    return jnp.where(is_own, ids, num_rows), gradient.reshape(ids.shape[0], -1)
+
+
+def _by_row(rows, values, num_rows, most) -> _Sums:
+    """Values added up by row; a row from `num_rows` on is none. There are at most so many that differ."""
+    order = jnp.argsort(rows)
+    rows = rows[order]
+    is_row = rows < num_rows
+    is_new = jnp.append(True, rows[1:] != rows[:-1]) & is_row
+    # What is none is beyond all that there may be, and dropped.
+    place = jnp.where(is_row, jnp.cumsum(is_new, dtype=jnp.int32) - 1, most)
+    none = num_rows + jnp.arange(most, dtype=rows.dtype)
+    sums = jnp.zeros((most, values.shape[1]), values.dtype).at[place].add(values[order], mode='drop')
+    return _Sums(none.at[place].set(rows, mode='drop'), sums, jnp.sum(is_new, dtype=jnp.int32))
+
+
+def _update_rows(optimizer, sums: _Sums, slots, table):
+    """A shard's table, its slots, and the squared norms of all shards' gradients and updates."""
+    most = sums.rows.shape[0]
+    at_once = min(most, devices.rows_at_once())
+
+    def update_some(turn, carried):
+        table, slots, square = carried
+        # The last rows are fewer: those before them come once more, and are none.
+        first = jnp.minimum(turn * at_once, most - at_once)
+        rows = jax.lax.dynamic_slice_in_dim(sums.rows, first, at_once)
+        rows = jnp.where(
+            first + jnp.arange(at_once) < turn * at_once, table.shape[0] + most + jnp.arange(at_once), rows
+        )
+        gradient = jax.lax.dynamic_slice_in_dim(sums.gradient, first, at_once)
+        updates, slots = optimizer.update_rows(gradient, slots, table, rows)
+        return add_to_rows(table, updates, rows), slots, square + jnp.sum(jnp.square(updates))
+
+    start = table, slots, jnp.zeros(())
+    table, slots, square = jax.lax.fori_loop(0, -(-sums.count // at_once), update_some, start)
+    squares = jax.lax.psum((jnp.sum(jnp.square(sums.gradient)), square), ENTITY_AXIS)
+    return table, slots, *squares

@@ -19,8 +19,8 @@ from mans_jax.errors import InputError
 DATA, ENTITY = 'data', 'entity'
 """The axes of a mesh: batches are cut along the first, entity tables along the second."""
 
-ALONG_DATA, ALONG_BOTH = (DATA,), (DATA, ENTITY)
-"""What examples may be dealt out along."""
+ALONG_BOTH = (DATA, ENTITY)
+"""What examples are dealt out along, where they divide."""
 
 _WITH_ENTITY_ROWS = ('entity', 'features', 'present')
 """What a dict calls an array, or holds arrays under, that has a row an entity: also in the optimiser's copy of it."""
@@ -136,28 +136,23 @@ def place(tree: PyTree, mesh: Mesh) -> PyTree:
     return jax.tree.map(put, tree, shardings(tree, mesh))
 
 
-def split_batch(tree: PyTree, mesh: Mesh | None, axes: tuple[str, ...] = ALONG_BOTH) -> PyTree:
-    """Within a program: arrays with an axis of examples in front, dealt out along axes of a mesh.
+def split_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """Within a program: arrays with an axis of examples in front, dealt out to all devices of a mesh.
 
     Where they do not divide, they are dealt out along the data axis alone, and devices along the other do the same.
     """
     if mesh is None:
         return tree
-    places = jax.tree.map(lambda x: NamedSharding(mesh, cut_of(x, mesh, axes)), tree)
+    places = jax.tree.map(lambda x: NamedSharding(mesh, cut_of(x, mesh)), tree)
     return jax.lax.with_sharding_constraint(tree, places)
 
 
-def cut_of(x: Array, mesh: Mesh, axes: tuple[str, ...] = ALONG_BOTH) -> PartitionSpec:
-    """How `split_batch` deals out the examples of an array: along the axes, along the data axis, or all to all."""
-    for along in (axes, ALONG_DATA):
+def cut_of(x: Array, mesh: Mesh) -> PartitionSpec:
+    """How `split_batch` deals out the examples of an array: along both axes, along the data axis, or all to all."""
+    for along in (ALONG_BOTH, (DATA,)):
         if x.ndim and x.shape[0] % math.prod(mesh.shape[axis] for axis in along) == 0:
             return PartitionSpec(along)
     return PartitionSpec()
-
-
-def repeat(tree: PyTree, mesh: Mesh | None) -> PyTree:
-    """Within a program: arrays that every device has whole."""
-    return tree if mesh is None else jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec()))
 
 
 def settle(tree: PyTree, mesh: Mesh | None) -> PyTree:

@@ -15,14 +15,14 @@ from mans_jax.compiling import compiled
 from mans_jax.config import Config
 from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.losses import LOSSES, WITH_MARGIN, excuse_substitutes
-from mans_jax.models import FROZEN, PARAMS, MultiModalEmbedding, fetched, frozen_variables, init_params
+from mans_jax.models import FROZEN, OFFSETS, PARAMS, MultiModalEmbedding, fetched, frozen_variables, init_params
 from mans_jax.objectives import OBJECTIVES
-from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, take_rows
-from mans_jax.optim_on_mesh import apply_row_updates_on_mesh, update_on_mesh
+from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, others, take_rows
+from mans_jax.optim_on_mesh import update_on_mesh
 from mans_jax.samplers import Inputs, around_drawn, build_tables, make_sampler, modalities_to_replace, what_draws
 from mans_jax.sampling import Corruption, Sampler, View
 from mans_jax.scoring import SCORES
-from mans_jax.sharding import ALONG_BOTH, ALONG_DATA, entity_rows, repeat, settle, split_batch
+from mans_jax.sharding import entity_rows, settle, split_batch
 
 
 class TrainState(train_state.TrainState):
@@ -212,10 +212,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
     """
     total_steps = config.num_epochs * steps_per_epoch
     optimizer, mesh = _optimizer(config.optimizer, config.learning_rate), model.mesh
-    is_row_sparse = isinstance(optimizer, RowSparse)
-    # The rows of a step are on all devices, which would have to add up their gradients of them.
-    axes = ALONG_DATA if is_row_sparse else ALONG_BOTH
-    update, apply = _rules_of(optimizer, mesh, model.num_entities)
+    is_row_sparse, rule = isinstance(optimizer, RowSparse), _rule_of(optimizer, mesh)
 
     def draws_of(state: TrainState, data: TrainingData, drawn: Drawn | None) -> Callable:
         """(step, how many steps of this call were before it, key of the batch) -> its positives and the sampler."""
@@ -239,7 +236,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         """One step's gradients, and what else it found out."""
         batch_key, sample_key = step_keys(data, state.step)
         positives, sampler = draws(state.step, place, batch_key)
-        positives = split_batch(positives, mesh, axes)
+        positives = split_batch(positives, mesh)
 
         seen_by, params, rows = _Seen(model, data.frozen), state.params, ()
 
@@ -255,10 +252,14 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
             view = view_of(model, now[PARAMS], now[FROZEN], progress_of(state.step, total_steps))
             corruption, sampler_state = sampler.sample(state.sampler_state, sample_key, positives, view)
             (method, loss_of), virtual_share = _scores_and_loss(config), corruption.virtual()
-            if is_row_sparse:
-                named, positives, corruption, last = _renumber(last, positives, corruption, mesh)
+            if is_row_sparse and mesh is None:
+                named, positives, corruption, last = _renumber(last, positives, corruption)
                 seen_by, params = seen_by.at_rows(named), {**params, ENTITY: take_rows(params[ENTITY], named)}
                 rows = (named,)
+            elif is_row_sparse:
+                asked = positives.head, positives.tail, _intruders(corruption)
+                offsets = tuple(jnp.zeros((*ids.shape, model.dim)) for ids in asked)
+                seen_by, params, rows = seen_by._replace(table=params[ENTITY]), {**params, ENTITY: offsets}, (asked,)
 
             def loss_fn(params):
                 scores = seen_by.model.apply(seen_by.variables(params), positives, corruption, method=method)
@@ -273,10 +274,10 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         found = differentiate(state, data, draws, place, last)
         is_first = state.step % steps_per_epoch == 0
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found.sums)
-        updates, opt_state = update(found.gradients, state.opt_state, state.params, *found.rows)
+        params, opt_state, _ = rule(found.gradients, state.opt_state, state.params, *found.rows)
         stepped = state.replace(
             step=state.step + 1,
-            params=apply(state.params, updates, *found.rows),
+            params=params,
             opt_state=opt_state,
             sampler_state=found.sampler_state,
             totals=totals,
@@ -284,7 +285,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         return settle(stepped, mesh), found.last
 
     def unseen():
-        return jnp.zeros(model.num_entities if is_row_sparse else 0, jnp.int32)
+        return jnp.zeros(model.num_entities if is_row_sparse and mesh is None else 0, jnp.int32)
 
     def train_steps(state: TrainState, data: TrainingData, num_steps, drawn: Drawn | None = None) -> TrainState:
         step = functools.partial(train_step, data=data, draws=draws_of(state, data, drawn))
@@ -293,8 +294,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
 
     def next_norms(state: TrainState, data: TrainingData, drawn: Drawn | None = None):
         found = differentiate(state, data, draws_of(state, data, drawn), 0, unseen())
-        updates, _ = update(found.gradients, state.opt_state, state.params, *found.rows)
-        return optax.tree.norm(found.gradients), optax.tree.norm(updates)
+        return rule(found.gradients, state.opt_state, state.params, *found.rows)[2]
 
     return TrainingLoop(compiled(train_steps, donate_argnums=0), compiled(next_norms))
 
@@ -314,23 +314,30 @@ def _scores_and_loss(config) -> tuple[str, Callable]:
 
 
 class _Found(NamedTuple):
-    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows[0]`."""
+    """What a step finds out: with a RowSparse optimiser the gradients of the entity table are those of `rows[0]`.
+
+    That is int32[U], or on a mesh several arrays of ids.
+    """
 
     gradients: dict
-    rows: tuple[()] | tuple[Int[Array, 'U']]
+    rows: tuple
     sampler_state: PyTree
     sums: dict[str, Array]
     last: Int[Array, 'E']
 
 
 class _Seen(NamedTuple):
-    """The model with what it is frozen with, of all entities or of some."""
+    """The model with what it is frozen with, of all entities or of some; or with a table that offsets are added to."""
 
     model: MultiModalEmbedding
     frozen: dict
+    table: Array | None = None
 
     def variables(self, params):
-        return {PARAMS: params, FROZEN: self.frozen}
+        if self.table is None:
+            return {PARAMS: params, FROZEN: self.frozen}
+        table, offsets = {**params, ENTITY: self.table}, {'entity': params[ENTITY]}
+        return {PARAMS: table, FROZEN: self.frozen, OFFSETS: offsets}
 
     def at_rows(self, rows) -> '_Seen':
         """Of so many entities, which are numbered by their place in `rows`."""
@@ -343,25 +350,47 @@ class _Seen(NamedTuple):
         return _Seen(model, {'features': features, 'present': take_rows(self.frozen['present'], rows)})
 
 
-def _renumber(last, positives, corruption, mesh):
+def _intruders(corruption):
+    """Those that a chunk shares only once, [B, K] or [B / chunk, K], as a model asks for them."""
+    return corruption.intruders().reshape(-1, corruption.entity.shape[1])
+
+
+def _renumber(last, positives, corruption):
     """The distinct entities of a batch, and the batch with each entity's place among them in place of its id."""
     batch_size = positives.head.shape[0]
     ids = jnp.concatenate([positives.head, positives.tail, corruption.intruders()])
-    # All devices find out the same: ids are few beside the rows that they name.
-    found = distinct_rows(last, repeat(ids, mesh))
+    found = distinct_rows(last, ids)
     head, tail, entity = jnp.split(found.place, [batch_size, 2 * batch_size])
     entity = jnp.repeat(entity.reshape(-1, corruption.entity.shape[1]), corruption.chunk or 1, axis=0)
-    head, tail, entity = split_batch((head, tail, entity), mesh, ALONG_DATA)
     return found.rows, Triple(head, positives.relation, tail), corruption.replace(entity=entity), found.last
 
 
-def _rules_of(optimizer, mesh, num_entities) -> tuple[Callable, Callable]:
-    """(gradients, state, params, *rows) -> (updates, state), and (params, updates, *rows) -> params."""
+def _rule_of(optimizer, mesh) -> Callable:
+    """(gradients, state, params, *rows) -> (params, state, (norm of the gradients, norm of the updates))."""
+
+    def dense(gradients, state, params):
+        updates, state = optimizer.update(gradients, state, params)
+        return optax.apply_updates(params, updates), state, _norms(gradients, updates)
+
+    def row_sparse(gradients, state, params, rows):
+        updates, state = optimizer.update(gradients, state, params, rows)
+        return apply_row_updates(params, updates, rows), state, _norms(gradients, updates)
+
+    def on_mesh(gradients, state, params, ids):
+        params, state, of_table, of_updates = update_rows(gradients, state, params, ids)
+        of_all = of_table + optax.tree.norm(others(gradients), squared=True)
+        return params, state, (jnp.sqrt(of_all), jnp.sqrt(of_updates))
+
     if not isinstance(optimizer, RowSparse):
-        return optimizer.update, optax.apply_updates
+        return dense
     if mesh is None:
-        return optimizer.update, apply_row_updates
-    return update_on_mesh(optimizer, mesh, num_entities), apply_row_updates_on_mesh(mesh, num_entities)
+        return row_sparse
+    update_rows = update_on_mesh(optimizer, mesh)
+    return on_mesh
+
+
+def _norms(gradients, updates):
+    return optax.tree.norm(gradients), optax.tree.norm(updates)
 
 
 def progress_of(step: Int[Array, ''], total_steps: int) -> Float[Array, '']:

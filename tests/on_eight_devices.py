@@ -149,12 +149,13 @@ def test_a_step_gathers_no_table(request, graph, strategy, optimizer, mesh):
     text = loop.train_steps.lower(state, run.data, 1).compile().as_text()
     gathered = set(re.findall(r'= \(?(\w+\[[\d,]*\]).*? all-gather(?:-start)?\(', text))
     assert re.search(r' (all-reduce|reduce-scatter)(?:-start)?\(', text), 'no collective at all: nothing is sharded'
-    # The ids of all examples of a place along the data axis, and the gradients of their vectors: those of a step with
-    # rows are of all that it names. Beside them, where they are as many as the entities, who has which modality.
+    # A row-sparse step brings together what shards with the same rows were told, as much as there is room for. Beside
+    # that there are ids, and, where they are as many as the entities, who has which modality.
+    data, entity = (run.model.mesh.shape[axis] for axis in ('data', 'entity'))
+    told = {data * entity * room for room in rooms(3 * run.config.batch_size // (data * entity), entity)}
     num_rows = state.params['entity'].shape[0]
-    num_ids = 3 * run.config.batch_size // run.model.mesh.shape['data']
-    assert num_rows not in (num_ids, run.config.batch_size)
-    of_batch = rf'f32\[{num_ids},\d+\]|s32\[\d+(,1)*\]|pred\[{num_rows},2\]'
+    assert num_rows not in told
+    of_batch = rf'f32\[({"|".join(map(str, told))}),\d+\]|s32\[\d+(,1)*\]|pred\[{num_rows},2\]'
     assert not [shape for shape in gathered if not re.fullmatch(of_batch, shape)], gathered
 
 
