@@ -116,9 +116,12 @@ def test_killed_processes_are_resumed_by_one(folder, start, tmp_path, victim):
     assert_the_same_run(tmp_path / 'run', tmp_path / 'undisturbed')
 
 
-@pytest.mark.parametrize(('sampler', 'mesh'), [('bernoulli', 'entity=4'), ('chunk_pool', 'data=2,entity=2')])
-def test_two_processes_end_as_one_and_the_first_alone_reports(folder, start, tmp_path, sampler, mesh):
-    recipe = write_recipe(tmp_path / 'recipe.py', smooth_recipe(folder, sampler=sampler))
+@pytest.mark.parametrize(
+    ('sampler', 'optimizer', 'mesh'),
+    [('bernoulli', 'sgd', 'entity=4'), ('chunk_pool', 'sparse_sgd', 'data=2,entity=2')],
+)
+def test_two_processes_end_as_one_and_the_first_alone_reports(folder, start, tmp_path, sampler, optimizer, mesh):
+    recipe = write_recipe(tmp_path / 'recipe.py', smooth_recipe(folder, sampler=sampler, optimizer=optimizer))
     one = [f'--config={recipe}', f'--workdir={tmp_path / "one"}']
     two = [f'--config={recipe}', f'--workdir={tmp_path / "two"}', f'--config.mesh={mesh}']
     processes = [*start(two, two), *start(one, num_processes=1)]
