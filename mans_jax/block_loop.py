@@ -17,6 +17,7 @@ from mans_jax.host_memory import Host, Named, host_device, put_rows, with_rows
 from mans_jax.models import MultiModalEmbedding, init_params
 from mans_jax.optim import distinct_rows
 from mans_jax.sampling import View
+from mans_jax.sharding import on_all
 from mans_jax.training_step import (
     Drawn,
     TrainingData,
@@ -59,7 +60,7 @@ def make_block_loop(model: MultiModalEmbedding, config: Config, steps_per_epoch:
     def begin(data: TrainingData, first: int, num_steps: int) -> Iterator[tuple]:
         """Has the draws of all blocks begun, one each time it is asked: (number of steps, Drawn, Named)."""
         if host.stream:
-            data = jax.device_put(data.replace(frozen={'present': data.frozen['present']}), host_device())
+            data = jax.device_put(data.replace(frozen={'present': host.present}), host_device())
         order = None if host.stream else order_of(data, first)
         # Without steps there is still something to compile.
         for done in range(0, max(num_steps, 1), host.steps_per_block):
@@ -77,7 +78,7 @@ def make_block_loop(model: MultiModalEmbedding, config: Config, steps_per_epoch:
         else:
             rows, frozen = None, host.fetcher.fetch(named) if host.fetcher else data.frozen
         if drawn.corruption is not None:
-            drawn = jax.device_put(drawn, jax.local_devices()[0])
+            drawn = on_all(drawn, model.mesh) if model.mesh else jax.device_put(drawn, jax.local_devices()[0])
             data = data.replace(triples=None, known=None, tables=None)
         return _Block(count, drawn, data.replace(frozen=frozen), rows)
 

@@ -143,11 +143,6 @@ class Config:
             self._check_substitution()
         check_ratios(self.split_ratios, 'config.split_ratios')
         check_batch(self.mesh, self.batch_size)
-        if self.mesh and self.stream_triples:
-            raise InputError(
-                f'config.stream_triples is True, but config.mesh is {self.mesh!r}, where every device has the triples: '
-                f'set it to False, or leave the mesh empty'
-            )
         if self.mesh and self.device_memory_gb:
             raise InputError(
                 f'config.device_memory_gb is {self.device_memory_gb}, but config.mesh is {self.mesh!r}, where every '

@@ -95,10 +95,12 @@ class Host(NamedTuple):
         table: whether the entity table stays, with what the optimiser keeps for it: as NumPy arrays in the state.
         stream: of the train triples, or None where they are on the device.
         num_negatives: of a batch, all together, those that a chunk shares once.
+        present: bool[E, M], which modalities the entities have.
     """
 
     steps_per_block: int
     num_negatives: int
+    present: np.ndarray
     fetcher: Fetcher | None = None
     table: bool = False
     stream: TripleStream | None = None

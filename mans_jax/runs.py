@@ -144,6 +144,7 @@ def _host_of(config, graph, model, data, stays, drawn) -> Host:
         fetcher=Fetcher(graph, config.absent, config.precision) if stays.features else None,
         table=stays.table,
         stream=TripleStream(graph.train, config.batch_size) if stays.triples else None,
+        present=graph.present,
     )
 
 
@@ -163,6 +164,9 @@ def on_mesh(run: Run) -> Run:
     if mesh is None:
         return run
     model = run.model.clone(mesh=mesh)
+    if run.host:
+        # Triples and what is drawn from stay where they are.
+        return dataclasses.replace(run, model=model, data=run.data.replace(frozen=place(run.data.frozen, mesh)))
     return dataclasses.replace(run, model=model, data=place(run.data, mesh), known=place(run.known, mesh))
 
 

@@ -136,6 +136,16 @@ def place(tree: PyTree, mesh: Mesh) -> PyTree:
     return jax.tree.map(put, tree, shardings(tree, mesh))
 
 
+def on_all(tree: PyTree, mesh: Mesh) -> PyTree:
+    """Arrays that every process has whole, put on every device of a mesh."""
+
+    def put(x):
+        host = np.asarray(x)
+        return jax.make_array_from_callback(host.shape, NamedSharding(mesh, PartitionSpec()), lambda index: host[index])
+
+    return jax.tree.map(put, tree)
+
+
 def split_batch(tree: PyTree, mesh: Mesh | None) -> PyTree:
     """Within a program: arrays with an axis of examples in front, dealt out to all devices of a mesh.
 

@@ -26,6 +26,7 @@ from mans_jax.processes import agree, check_same, is_first
 from mans_jax.run_log import RunLog, provenance, write_json, write_text
 from mans_jax.runs import Run, check_graph, first_state, on_mesh, prepare_run, restore_tested, with_seed
 from mans_jax.seeds import SeedsProgram, seeds_programs
+from mans_jax.sharding import place
 from mans_jax.tasks.link_prediction import link_prediction_metrics, predict_links
 from mans_jax.tasks.link_prediction_by_blocks import fetched_at_once, parts_from_host, predict_links_by_blocks
 from mans_jax.tasks.link_prediction_on_mesh import predict_links_on_mesh
@@ -352,6 +353,7 @@ def rank_split(run: Run, state: TrainState, split: str) -> TripleCounts:
     graph, triples, known = run.graph, run.graph.split(split), run.known
     if run.host and run.host.stream:
         known = known_of(graph, triples)
+        known = place(known, run.model.mesh) if run.model.mesh else known
 
     def progress(blocks):
         return _bar(blocks, desc=f'ranking {split}', unit='block', leave=False)

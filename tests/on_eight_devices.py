@@ -123,6 +123,21 @@ def test_row_sparse_steps_and_their_slots_are_those_of_one_device(folder, optimi
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
 
 
+@pytest.mark.parametrize('mesh', ONE_AND_MORE)
+@pytest.mark.parametrize('optimizer', ['sgd', 'sparse_sgd'])
+def test_streamed_triples_train_as_on_one_device(folder, optimizer, mesh):
+    pytest.importorskip('grain', reason='grain is not installed; the extra streaming has it')
+    fields = WIDE | {'optimizer': optimizer, 'stream_triples': True}
+    one, many = (run_of(folder, text, **fields) for text in ('', mesh))
+    states = [trained(run, 100) for run in (one, many)]
+    wanted, found = (numbers_of(run, state) for run, state in zip((one, many), states, strict=True))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
+    mrrs = [evaluate(run, state, 'test')['mrr'] for run, state in zip((one, many), states, strict=True)]
+    assert mrrs[1] == pytest.approx(mrrs[0], abs=1e-3)
+    # The triples, and the index of those that are known, are on the host and on no other device.
+    assert {len(x.devices()) for x in jax.tree.leaves((many.data.triples, many.data.known))} == {1}
+
+
 def test_each_device_has_its_rows_alone(folder):
     run = run_of(folder, 'data=2,entity=4', optimizer='adam')
     state = trained(run, 3)

@@ -42,7 +42,8 @@ def loops(folder, steps_per_block, table=False, **overrides):
     model = model_for(graph, SCORES[config.score], **sizes)
     data, part = training_data(config, graph), training_data(config, graph, without_features(graph))
     number = config.batch_size * config.num_negatives
-    host = Host(steps_per_block, number, Fetcher(graph, config.absent, config.precision), table=table)
+    fetcher = Fetcher(graph, config.absent, config.precision)
+    host = Host(steps_per_block, number, graph.present, fetcher, table=table)
     state = init_state(model, config, part)
     return (
         (make_training_loop(model, config, STEPS), data, init_state(model, config, data)),

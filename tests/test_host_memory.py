@@ -120,11 +120,6 @@ def test_a_run_with_streamed_triples_goes_on_where_it_stopped_and_may_have_all_e
             'config.with_replacement is True, but the triples of graph0 stay on the host (config.stream_triples is '
             'True), where an epoch takes each of them once: set it to False, or set stream_triples to False',
         ),
-        (
-            {'device_memory_gb': 0.0, 'stream_triples': True, 'mesh': 'entity=1'},
-            "config.stream_triples is True, but config.mesh is 'entity=1', where every device has the triples: set it "
-            'to False, or leave the mesh empty',
-        ),
         ({'device_memory_gb': -1.0}, 'config.device_memory_gb is -1.0, but must be finite and at least 0'),
     ],
     ids=[
@@ -135,7 +130,6 @@ def test_a_run_with_streamed_triples_goes_on_where_it_stopped_and_may_have_all_e
         'dense',
         'dhns',
         'replacement',
-        'mesh_stream',
         'negative',
     ],
 )

@@ -117,11 +117,18 @@ def test_killed_processes_are_resumed_by_one(folder, start, tmp_path, victim):
 
 
 @pytest.mark.parametrize(
-    ('sampler', 'optimizer', 'mesh'),
-    [('bernoulli', 'sgd', 'entity=4'), ('chunk_pool', 'sparse_sgd', 'data=2,entity=2')],
+    ('fields', 'mesh'),
+    [
+        ({}, 'entity=4'),
+        ({'sampler': 'chunk_pool', 'optimizer': 'sparse_sgd'}, 'data=2,entity=2'),
+        pytest.param({'stream_triples': True}, 'data=2,entity=2', marks=pytest.mark.slow),
+    ],
+    ids=['bernoulli', 'chunk_pool', 'streamed'],
 )
-def test_two_processes_end_as_one_and_the_first_alone_reports(folder, start, tmp_path, sampler, optimizer, mesh):
-    recipe = write_recipe(tmp_path / 'recipe.py', smooth_recipe(folder, sampler=sampler, optimizer=optimizer))
+def test_two_processes_end_as_one_and_the_first_alone_reports(folder, start, tmp_path, fields, mesh):
+    if fields.get('stream_triples'):
+        pytest.importorskip('grain', reason='grain is not installed; the extra streaming has it')
+    recipe = write_recipe(tmp_path / 'recipe.py', smooth_recipe(folder, **fields))
     one = [f'--config={recipe}', f'--workdir={tmp_path / "one"}']
     two = [f'--config={recipe}', f'--workdir={tmp_path / "two"}', f'--config.mesh={mesh}']
     processes = [*start(two, two), *start(one, num_processes=1)]
