@@ -111,7 +111,8 @@ def row(job, memory, rates):
 def gigabytes(job):
     """About what a job needs: the table, its slots and what making them takes; scores of some queries; 1 GB for all."""
     table = 4 * job['entities'] * job['dim']
-    scores = 2 * 4 * block_sizes(job['entities'])[0] * job['entities'] if job['kind'] == RANKING else 0
+    candidates = min(job['entities'], 1 << 18)
+    scores = 2 * 4 * block_sizes(candidates)[0] * candidates if job['kind'] == RANKING else 0
     examples = 12 * 4 * job['batch_size'] * job['num_negatives'] * job['dim'] if job['kind'] == STEP else 0
     return 1 + (4 * table + scores + examples) / 1e9
 

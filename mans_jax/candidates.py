@@ -1,4 +1,4 @@
-"""All entities as the candidates of a query: how they are laid out to be scored together."""
+"""Entities as the candidates of a query: how they are laid out to be scored together."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ from mans_jax.scoring import ScoreFunction
 
 
 class Candidates(NamedTuple):
-    """All entities in blocks of C columns, the last block padded with absent ones.
+    """Entities in blocks of C columns, the last block padded with absent ones.
 
     Attributes:
         columns: float32[blocks, M, D, C].
@@ -23,9 +23,9 @@ class Candidates(NamedTuple):
     present: Bool[Array, 'blocks M C']
 
 
-def candidates_per_block(num_entities: int) -> int:
-    """C: on a CPU so few that, at D=128 and M=2, their columns stay in a core's own cache."""
-    return 512 if devices.on_cpu() else min(1 << 14, num_entities + -num_entities % 128)
+def candidates_per_block(number: int) -> int:
+    """C, for so many candidates: on a CPU so few that, at D=128 and M=2, their columns stay in a core's own cache."""
+    return 512 if devices.on_cpu() else min(1 << 14, number + -number % 128)
 
 
 def score_blocks(score: ScoreFunction, queries: Views, candidates: Candidates) -> Float[Array, 'Q candidates']:

@@ -8,7 +8,7 @@ import jax
 
 
 def on_cpu() -> bool:
-    """Whether programs run on CPUs; asked where one is traced, for a process has devices of one kind."""
+    """Whether this process has CPUs alone; asked where a program is traced, also one that is exported for others."""
     return jax.default_backend() == 'cpu'
 
 

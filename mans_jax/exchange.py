@@ -133,9 +133,9 @@ class Room(NamedTuple):
     """Within a device: what it asks the shards for, with room for so many questions to each.
 
     Attributes:
-        size: how many.
-        num_shards: n.
-        num_rows: of a shard.
+        size: how many questions it has room for, to each shard.
+        num_shards: n, how many shards there are.
+        num_rows: how many rows of the tables each has.
         ids: int32[L], what is asked for.
         owner: int32[L], of which shard.
         place: int32[L], where the question stands among those to that shard.
@@ -193,6 +193,7 @@ def rows_of_shard(tables: PyTree) -> int:
 def rooms(number: int, num_shards: int) -> tuple[int, ...]:
     """For how many of a device's questions each shard may have room, rising; the last is for all of them."""
     mean = number / num_shards
+    # Six standard deviations of what falls to a shard by chance: one step in many millions needs the next room for it.
     fitting = {math.ceil(share * mean + 6 * math.sqrt(mean)) for share in _SHARES}
     return (*sorted(room for room in fitting if room < number), number)
 

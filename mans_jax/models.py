@@ -203,14 +203,20 @@ class MultiModalEmbedding(nn.Module):
         one_by_one = jax.tree.map(lambda x: x[:, None], (positives, corruption.replace(chunk=None)))
         return jax.lax.map(score, one_by_one, batch_size=devices.positives_at_once())[:, 0]
 
-    def candidates(self, first: int | Int[Array, ''] = 0, number: int | None = None) -> Candidates:
-        """Entities, all by default, embedded and laid out for `score_candidates` a block at a time.
+    def candidates(self) -> Candidates:
+        """All entities, embedded and laid out for `score_candidates`."""
+        size = candidates_per_block(self.num_entities)
+        padding = -self.num_entities % size
+        views = jax.tree.map(lambda x: jnp.pad(x, ((0, padding),) + ((0, 0),) * (x.ndim - 1)), self.embed_all())
+        blocks = jax.tree.map(lambda x: x.reshape(-1, size, *x.shape[1:]), views)
+        return Candidates(jnp.moveaxis(blocks.vectors, 1, -1), jnp.moveaxis(blocks.present, 1, -1))
 
-        Args:
-            first: the id of the first of them.
-            number: how many; those beyond the last entity are absent, like what fills up the last block.
+    def some_candidates(self, first: Int[Array, ''], number: int) -> Candidates:
+        """So many entities from one on, laid out a block at a time: nothing is made of the others.
+
+        Those beyond the last entity are absent, like what fills up the last block. Not for gradients, which would be
+        added to those of the whole table once a block.
         """
-        number = self.num_entities if number is None else number
         size = candidates_per_block(number)
 
         def lay_out(start):

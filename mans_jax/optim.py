@@ -28,8 +28,9 @@ class RowSparse(NamedTuple):
         init: (params) -> state. What a row of the table has in the state stands in arrays [E, ...].
         update: (gradients, state, params, rows) -> (updates, state), as Optax's; but of the table both are
             float32[U, D], those of its `rows` int32[U], which must differ; rows from E on are none.
-        update_rows: that of the table alone: (float32[U, D], what is kept for the table, the table, rows).
-        update_others: that of all other parameters, as Optax's, and what is kept for them.
+        update_rows: of the table alone: (gradient float32[U, D], its state, table, rows) -> (updates float32[U, D],
+            its state).
+        update_others: of all other parameters: (gradients, their state, params) -> (updates, their state).
     """
 
     init: Callable[[dict], Any]

@@ -30,41 +30,54 @@ class _Sums(NamedTuple):
     count: Int[Array, '']
 
 
-def update_on_mesh(optimizer: RowSparse, mesh: Mesh) -> Callable:
-    """A step of an optimiser for tables that `sharding.place` has put on a mesh.
+class OnMesh(NamedTuple):
+    """A row-sparse optimiser for tables that `sharding.place` has put on a mesh.
 
-    A row counts as named where it is asked for, as on one device, whatever its gradient.
+    Both functions take (gradients, state, params, ids). Of the table, gradients are float32[..., D] for each of several
+    arrays of ids, int32[...], all of which are cut as `split_batch` cuts them. A row counts as named where it is asked
+    for, as on one device, whatever its gradient.
 
-    Returns:
-        (gradients, state, params, ids) -> (params, state, squared norm of the table's gradient, and of its updates).
-        Of the table, gradients are float32[..., D] for each of several arrays of ids, int32[...], all of which are cut
-        as `split_batch` cuts them.
+    Attributes:
+        update: returns (params, state) after a step.
+        norms: returns the norms of the gradients and of the updates, float32[] each; nothing of the table is copied.
     """
 
-    def update(gradients, state, params, ids):
+    update: Callable
+    norms: Callable
+
+
+def on_mesh(optimizer: RowSparse, mesh: Mesh) -> OnMesh:
+    """What an optimiser does on a mesh."""
+
+    def by_shard(do, gradients, state, params, ids, out_specs):
         cuts = [cut_of(x, mesh) for x in ids]
 
         def of_device(gradients, slots, table, ids):
-            sums = _sums(mesh, cuts, ids, gradients, table.shape[0])
-            return _update_rows(optimizer, sums, slots, table)
+            return do(optimizer, _sums(mesh, cuts, ids, gradients, table.shape[0]), slots, table)
 
-        everywhere, slots = PartitionSpec(), table_specs({ENTITY: state[ENTITY]})[ENTITY]
-        by_row, cuts_of_all = PartitionSpec(ENTITY_AXIS), tuple(cuts)
+        in_specs = tuple(cuts), _specs(state), PartitionSpec(ENTITY_AXIS), tuple(cuts)
         # Along the data axis all do the same in the end, of which the check of what varies knows nothing.
-        on_device = jax.shard_map(
-            of_device,
-            mesh=mesh,
-            in_specs=(cuts_of_all, slots, by_row, cuts_of_all),
-            out_specs=(by_row, slots, everywhere, everywhere),
-            check_vma=False,
-        )
-        table, slots, of_gradient, of_updates = on_device(tuple(gradients[ENTITY]), state[ENTITY], params[ENTITY], ids)
+        on_device = jax.shard_map(of_device, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)
+        return on_device(tuple(gradients[ENTITY]), state[ENTITY], params[ENTITY], ids)
+
+    def update(gradients, state, params, ids):
+        out_specs = PartitionSpec(ENTITY_AXIS), _specs(state)
+        table, slots = by_shard(_update_rows, gradients, state, params, ids, out_specs)
         updates, of_others = optimizer.update_others(others(gradients), state[OTHERS], others(params))
         params = {ENTITY: table, **optax.apply_updates(others(params), updates)}
-        square = optax.tree.norm(updates, squared=True)
-        return params, {ENTITY: slots, OTHERS: of_others}, of_gradient, of_updates + square
+        return params, {ENTITY: slots, OTHERS: of_others}
 
-    return update
+    def norms(gradients, state, params, ids):
+        of_rows = by_shard(_squares, gradients, state, params, ids, PartitionSpec())
+        updates, _ = optimizer.update_others(others(gradients), state[OTHERS], others(params))
+        of_others = [optax.tree.norm(x, squared=True) for x in (others(gradients), updates)]
+        return tuple(jnp.sqrt(a + b) for a, b in zip(of_rows, of_others, strict=True))
+
+    return OnMesh(update, norms)
+
+
+def _specs(state):
+    return table_specs({ENTITY: state[ENTITY]})[ENTITY]
 
 
 def _sums(mesh: Mesh, cuts: Sequence[PartitionSpec], ids, gradients, num_rows: int) -> _Sums:
@@ -78,7 +91,7 @@ def _sums(mesh: Mesh, cuts: Sequence[PartitionSpec], ids, gradients, num_rows: i
     most = min(most * mesh.shape[DATA], num_rows)
 
     def add_up(room: Room | None) -> _Sums:
-        parts = known + ([(room.ask(nothing=num_rows), room.tell(told))] if room else [])
+        parts = known + ([(room.ask(nothing=num_rows), room.tell(told))] if room is not None else [])
         rows, values = (jnp.concatenate(x) for x in zip(*parts, strict=True))
         if mesh.shape[DATA] > 1:
             rows, values = (jax.lax.all_gather(x, DATA, tiled=True) for x in (rows, values))
@@ -111,23 +124,42 @@ def _by_row(rows, values, num_rows, most) -> _Sums:
 
 
 def _update_rows(optimizer, sums: _Sums, slots, table):
-    """A shard's table, its slots, and the squared norms of all shards' gradients and updates."""
-    most = sums.rows.shape[0]
-    at_once = min(most, devices.rows_at_once())
+    """A shard's table and slots after a step."""
 
     def update_some(turn, carried):
-        table, slots, square = carried
-        # The last rows are fewer: those before them come once more, and are none.
-        first = jnp.minimum(turn * at_once, most - at_once)
-        rows = jax.lax.dynamic_slice_in_dim(sums.rows, first, at_once)
-        rows = jnp.where(
-            first + jnp.arange(at_once) < turn * at_once, table.shape[0] + most + jnp.arange(at_once), rows
-        )
-        gradient = jax.lax.dynamic_slice_in_dim(sums.gradient, first, at_once)
+        table, slots = carried
+        rows, gradient = _some(sums, turn, table.shape[0])
         updates, slots = optimizer.update_rows(gradient, slots, table, rows)
-        return add_to_rows(table, updates, rows), slots, square + jnp.sum(jnp.square(updates))
+        return add_to_rows(table, updates, rows), slots
 
-    start = table, slots, jnp.zeros(())
-    table, slots, square = jax.lax.fori_loop(0, -(-sums.count // at_once), update_some, start)
-    squares = jax.lax.psum((jnp.sum(jnp.square(sums.gradient)), square), ENTITY_AXIS)
-    return table, slots, *squares
+    return jax.lax.fori_loop(0, _turns(sums), update_some, (table, slots))
+
+
+def _squares(optimizer, sums: _Sums, slots, table):
+    """The squared norms of all shards' gradients and updates."""
+
+    def add_some(turn, square):
+        rows, gradient = _some(sums, turn, table.shape[0])
+        updates, _ = optimizer.update_rows(gradient, slots, table, rows)
+        return square + jnp.sum(jnp.square(updates))
+
+    of_updates = jax.lax.fori_loop(0, _turns(sums), add_some, jnp.zeros(()))
+    return jax.lax.psum((jnp.sum(jnp.square(sums.gradient)), of_updates), ENTITY_AXIS)
+
+
+def _turns(sums):
+    return -(-sums.count // _at_once(sums))
+
+
+def _at_once(sums):
+    return min(sums.rows.shape[0], devices.rows_at_once())
+
+
+def _some(sums, turn, num_rows):
+    """The rows of a turn, and their gradients."""
+    most, at_once = sums.rows.shape[0], _at_once(sums)
+    # The last rows are fewer: those before them come once more, and are none.
+    first = jnp.minimum(turn * at_once, most - at_once)
+    rows, gradient = (jax.lax.dynamic_slice_in_dim(x, first, at_once) for x in (sums.rows, sums.gradient))
+    place = jnp.arange(at_once)
+    return jnp.where(first + place < turn * at_once, num_rows + most + place, rows), gradient

@@ -164,7 +164,7 @@ def pack(
     side = np.broadcast_to(np.array([[HEAD], [TAIL]]), kept.shape)
     columns = np.stack([side.ravel(), kept.ravel(), np.tile(relation, 2)])
     # One number a query: sorted several times as fast as three.
-    number = np.ravel_multi_index(columns, columns.max(axis=1, initial=0) + 1)
+    number = np.ravel_multi_index(columns, columns.max(axis=1) + 1)
     order = np.argsort(number)
     columns, target, number = columns[:, order], target.ravel()[order], number[order]
     is_new = np.append(True, number[1:] != number[:-1])
@@ -173,7 +173,7 @@ def pack(
     for start, stop in _cut(is_new, num_queries, num_targets):
         new = is_new[start:stop].copy()
         new[0] = True
-        queries = np.resize(columns[:, start:stop][:, new].T, (num_queries, 3)).T if new.any() else None
+        queries = np.resize(columns[:, start:stop][:, new].T, (num_queries, 3)).T
         padding = num_targets - (stop - start)
         blocks.append(
             (

@@ -17,8 +17,8 @@ from mans_jax.graph import KnowledgeGraph, KnownTriples, Triple
 from mans_jax.losses import LOSSES, WITH_MARGIN, excuse_substitutes
 from mans_jax.models import FROZEN, OFFSETS, PARAMS, MultiModalEmbedding, fetched, frozen_variables, init_params
 from mans_jax.objectives import OBJECTIVES
-from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, others, take_rows
-from mans_jax.optim_on_mesh import update_on_mesh
+from mans_jax.optim import ENTITY, OPTIMIZERS, RowSparse, apply_row_updates, distinct_rows, take_rows
+from mans_jax.optim_on_mesh import on_mesh
 from mans_jax.samplers import Inputs, around_drawn, build_tables, make_sampler, modalities_to_replace, what_draws
 from mans_jax.sampling import Corruption, Sampler, View
 from mans_jax.scoring import SCORES
@@ -274,7 +274,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
         found = differentiate(state, data, draws, place, last)
         is_first = state.step % steps_per_epoch == 0
         totals = jax.tree.map(lambda total, x: jnp.where(is_first, 0, total) + x, state.totals, found.sums)
-        params, opt_state, _ = rule(found.gradients, state.opt_state, state.params, *found.rows)
+        params, opt_state = rule.update(found.gradients, state.opt_state, state.params, *found.rows)
         stepped = state.replace(
             step=state.step + 1,
             params=params,
@@ -294,7 +294,7 @@ def make_training_loop(model: MultiModalEmbedding, config: Config, steps_per_epo
 
     def next_norms(state: TrainState, data: TrainingData, drawn: Drawn | None = None):
         found = differentiate(state, data, draws_of(state, data, drawn), 0, unseen())
-        return rule(found.gradients, state.opt_state, state.params, *found.rows)[2]
+        return rule.norms(found.gradients, state.opt_state, state.params, *found.rows)
 
     return TrainingLoop(compiled(train_steps, donate_argnums=0), compiled(next_norms))
 
@@ -365,32 +365,33 @@ def _renumber(last, positives, corruption):
     return found.rows, Triple(head, positives.relation, tail), corruption.replace(entity=entity), found.last
 
 
-def _rule_of(optimizer, mesh) -> Callable:
-    """(gradients, state, params, *rows) -> (params, state, (norm of the gradients, norm of the updates))."""
+class _Rule(NamedTuple):
+    """How gradients change parameters; both functions take (gradients, state, params, *rows of `_Found`).
 
-    def dense(gradients, state, params):
-        updates, state = optimizer.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state, _norms(gradients, updates)
+    Attributes:
+        update: returns (params, state).
+        norms: returns the norms of the gradients and of the updates.
+    """
 
-    def row_sparse(gradients, state, params, rows):
-        updates, state = optimizer.update(gradients, state, params, rows)
-        return apply_row_updates(params, updates, rows), state, _norms(gradients, updates)
-
-    def on_mesh(gradients, state, params, ids):
-        params, state, of_table, of_updates = update_rows(gradients, state, params, ids)
-        of_all = of_table + optax.tree.norm(others(gradients), squared=True)
-        return params, state, (jnp.sqrt(of_all), jnp.sqrt(of_updates))
-
-    if not isinstance(optimizer, RowSparse):
-        return dense
-    if mesh is None:
-        return row_sparse
-    update_rows = update_on_mesh(optimizer, mesh)
-    return on_mesh
+    update: Callable
+    norms: Callable
 
 
-def _norms(gradients, updates):
-    return optax.tree.norm(gradients), optax.tree.norm(updates)
+def _rule_of(optimizer, mesh) -> _Rule:
+    is_row_sparse = isinstance(optimizer, RowSparse)
+    if is_row_sparse and mesh is not None:
+        return _Rule(*on_mesh(optimizer, mesh))
+    apply = apply_row_updates if is_row_sparse else optax.apply_updates
+
+    def update(gradients, state, params, *rows):
+        updates, state = optimizer.update(gradients, state, params, *rows)
+        return apply(params, updates, *rows), state
+
+    def norms(gradients, state, params, *rows):
+        updates, _ = optimizer.update(gradients, state, params, *rows)
+        return optax.tree.norm(gradients), optax.tree.norm(updates)
+
+    return _Rule(update, norms)
 
 
 def progress_of(step: Int[Array, ''], total_steps: int) -> Float[Array, '']:

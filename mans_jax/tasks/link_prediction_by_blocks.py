@@ -16,8 +16,9 @@ from mans_jax.models import MultiModalEmbedding
 from mans_jax.ranking import Block, Counts, Queries, block_sizes, count_around, first_not_finite, pack, strike_out
 from mans_jax.tasks.query_blocks import TripleCounts, count_blockwise
 
-_QUERY_BLOCKS = 128
-"""How many blocks of queries are ranked by every candidate before the next ones: their vectors are kept meanwhile."""
+_NUMBERS_OF_QUERIES = 1 << 26
+"""So many numbers the vectors of queries may have that are ranked together, 256 MB: the next ones are then ranked, for
+which all candidates are gone through once more."""
 
 
 class Parts(NamedTuple):
@@ -93,7 +94,8 @@ def predict_links_by_blocks(
 ) -> TripleCounts:
     """`predict_links` in memory that grows neither with the entities nor with the triples.
 
-    The candidates are gone through twice: for the scores of the targets, and to be compared with these.
+    The candidates are gone through twice, for the scores of the targets and to be compared with these; or more often,
+    where there are so many queries that their vectors take more than 256 MB.
 
     Args:
         model: the model that scores.
@@ -105,17 +107,21 @@ def predict_links_by_blocks(
     """
     blocks, position = pack(triples, *block_sizes(parts.room))
     blocks = [jax.tree.map(lambda x, index=index: x[index], blocks) for index in range(len(position))]
-    groups = [blocks[start : start + _QUERY_BLOCKS] for start in range(0, len(blocks), _QUERY_BLOCKS)]
+    each = blocks[0].queries.kept.size * model.dim * (1 + len(model.feature_widths))
+    together = max(_NUMBERS_OF_QUERIES // each, 1)
+    groups = [blocks[start : start + together] for start in range(0, len(blocks), together)]
     firsts = range(0, model.num_entities, parts.room)
     turns = iter(progress(range(len(groups) * 2 * len(firsts))))
-    counted = iter([counts for group in groups for counts in _rank(model, parts, known, group, firsts, turns)])
-    next(turns, None)
+    # A group is ranked when the first of its blocks is asked for.
+    counted = (counts for group in groups for counts in _rank(model, parts, known, group, firsts, turns))
 
     def take(block):
         found = next(counted)
         return TripleCounts(found.better, found.tied), found.bad_query, found.bad_entity
 
-    return count_blockwise(take, graph, triples, num_candidates=parts.room)
+    counts = count_blockwise(take, graph, triples, num_candidates=parts.room)
+    next(turns, None)
+    return counts
 
 
 def _rank(model, parts, known, blocks, firsts, turns) -> list[Counts]:
@@ -123,6 +129,7 @@ def _rank(model, parts, known, blocks, firsts, turns) -> list[Counts]:
     queries = [parts.queries(block.queries) for block in blocks]
     scores = [jnp.zeros(block.target.shape) for block in blocks]
     counts = [Counts(*jnp.zeros((2, *block.target.shape), jnp.int32), jnp.int32(-1), jnp.int32(-1)) for block in blocks]
+    before = None
     for is_second in (False, True):
         for first, _ in zip(firsts, turns, strict=False):
             candidates = parts.candidates(first)
@@ -132,8 +139,9 @@ def _rank(model, parts, known, blocks, firsts, turns) -> list[Counts]:
                     counts[i] = _count(*arguments, known, scores[i], counts[i])
                 else:
                     scores[i] = _score_targets(*arguments, scores[i])
-            # One block of candidates after the other: else all of them would be laid out before the first is ranked.
-            jax.block_until_ready(counts if is_second else scores)
+            # One block of candidates is laid out while another is ranked, and no more of them.
+            jax.block_until_ready(before)
+            before = counts[-1] if is_second else scores[-1]
     return jax.device_get(counts)
 
 
@@ -144,7 +152,7 @@ def _query(model, variables, side, kept, relation) -> Views:
 
 @partial(jax.jit, static_argnames=('model', 'room'))
 def _lay_out(model, variables, first, room) -> Candidates:
-    return model.apply(variables, first, room, method=model.candidates)
+    return model.apply(variables, first, room, method=model.some_candidates)
 
 
 def _scores(score, room, queries, candidates):
@@ -172,12 +180,13 @@ def _count(score, room, queries, candidates, block: Block, first, known, target_
     bad_query, bad_entity = first_not_finite(jnp.where(real, scores, 0))
     scores = strike_out(jnp.where(real, scores, -jnp.inf), known, *known.find(*block.queries), first)
     is_own, own = _own(scores, block, first)
-    itself = is_own & (own > -jnp.inf)
     better, tied = count_around(scores, block.query, target_score)
+    # However another program may have rounded its score: the target is not before itself, nor level with itself.
+    better, tied = better - (is_own & (own > target_score)), tied - (is_own & (own == target_score))
     is_first_bad = (bad_query >= 0) & ((before.bad_query < 0) | (bad_query < before.bad_query))
     return Counts(
         before.better + better,
-        before.tied + tied - itself,
+        before.tied + tied,
         jnp.where(is_first_bad, bad_query, before.bad_query),
         jnp.where(is_first_bad, first + bad_entity, before.bad_entity),
     )

@@ -53,7 +53,8 @@ def test_ranks_are_those_with_all_candidates_at_once(setting, monkeypatch, room,
     expected = predict_links(model, params, frozen_variables(graph), graph, triples, known)
     assert expected.tied.max() >= 5 and expected.better.max() > 200
     # Few queries a block, so that there are several groups of blocks.
-    monkeypatch.setattr(link_prediction_by_blocks, '_QUERY_BLOCKS', at_once)
+    each = 16 * model.dim * len(graph.modalities)
+    monkeypatch.setattr(link_prediction_by_blocks, '_NUMBERS_OF_QUERIES', at_once * each)
     for module in (link_prediction_by_blocks, query_blocks):
         monkeypatch.setattr(module, 'block_sizes', lambda room: (16, 32))
     on_device = parts_of(model, {PARAMS: params, FROZEN: frozen_variables(graph)}, room)
