@@ -81,8 +81,8 @@ def test_a_hundred_steps_over_all_entities_are_those_of_one_device(small_folder)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-5), found, wanted)
 
 
-@pytest.mark.parametrize('optimizer', ['sgd', 'lazy_adam'])
-@pytest.mark.parametrize('mesh', ['data=2,entity=4', 'entity=8'])
+@pytest.mark.parametrize('optimizer', [pytest.param('sgd', marks=pytest.mark.slow), 'lazy_adam'])
+@pytest.mark.parametrize('mesh', ['data=2,entity=4', pytest.param('entity=8', marks=pytest.mark.slow)])
 def test_a_batch_need_not_divide_over_the_entity_axis(folder, mesh, optimizer):
     """Twelve examples: cut along the data axis alone, or all of them on all devices; and chunks that do not divide."""
     fields = {'batch_size': 12, 'num_epochs': 10, 'optimizer': optimizer, 'sampler': 'chunk_pool(chunk=4)'}
@@ -126,7 +126,7 @@ def test_row_sparse_steps_and_their_slots_are_those_of_one_device(folder, optimi
 
 
 @pytest.mark.parametrize('mesh', ONE_AND_MORE)
-@pytest.mark.parametrize('optimizer', ['sgd', 'sparse_sgd'])
+@pytest.mark.parametrize('optimizer', [pytest.param('sgd', marks=pytest.mark.slow), 'sparse_sgd'])
 def test_streamed_triples_train_as_on_one_device(folder, optimizer, mesh):
     pytest.importorskip('grain', reason='grain is not installed; the extra streaming has it')
     fields = WIDE | {'optimizer': optimizer, 'stream_triples': True}

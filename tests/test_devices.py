@@ -58,7 +58,7 @@ def test_scores_of_a_block_have_a_bound_elsewhere(monkeypatch, num_candidates):
     assert num_targets == 2 * num_queries
 
 
-@pytest.mark.parametrize('score', ['transe_l1', 'distmult', 'rotate'])
+@pytest.mark.parametrize('score', ['transe_l1', 'distmult'])
 def test_ranks_are_the_same(for_both, setting, score):
     graph, known = setting
     cpu, other = for_both(lambda: predict_links(*scored(graph, score), graph, graph.train[:500], known))
