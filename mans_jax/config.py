@@ -11,9 +11,10 @@ import ml_collections
 from mans_jax.data.ratios import check_ratios
 from mans_jax.errors import InputError, check_name
 from mans_jax.losses import LOGISTIC, LOSSES, WITH_MARGIN
-from mans_jax.models import ABSENT, FLOAT32, LEFT_OUT, PRECISIONS
+from mans_jax.models import ABSENT, LEFT_OUT
 from mans_jax.objectives import OBJECTIVES, SCORES_FOR
 from mans_jax.optim import OPTIMIZERS, ROW_SPARSE
+from mans_jax.projection import FLOAT32, PRECISIONS
 from mans_jax.ranking import TIES
 from mans_jax.samplers import NORMAL, STRATEGIES, SamplerText, parse, with_strategy
 from mans_jax.sampling.mans import COUNT, PER_SAMPLE

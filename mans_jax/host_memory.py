@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from mans_jax.graph import KnowledgeGraph, KnownTriples
-from mans_jax.models import FLOAT32, FROZEN, LEFT_OUT, MEAN, PARAMS, MultiModalEmbedding, project
+from mans_jax.models import FROZEN, LEFT_OUT, MEAN, PARAMS, MultiModalEmbedding
 from mans_jax.optim import ENTITY
+from mans_jax.projection import FLOAT32, project
 from mans_jax.streaming import TripleStream
 from mans_jax.training_step import TrainState
 

@@ -14,6 +14,7 @@ from mans_jax.candidates import Candidates, candidates_per_block, score_blocks
 from mans_jax.exchange import from_shards
 from mans_jax.fusion import Views
 from mans_jax.graph import TAIL, KnowledgeGraph, Triple
+from mans_jax.projection import FLOAT32, PRECISIONS, project, project_others, project_wide
 from mans_jax.ranking import Queries
 from mans_jax.sampling import Corruption
 from mans_jax.sharding import padded
@@ -31,11 +32,6 @@ With 'left_out' the score has no terms of that modality and is brought to the sc
 `fusion.weights`. The two others give all entities without an image, say, the same one. Structure is never stood in for:
 no triple would train the vector.
 """
-
-FLOAT32, BFLOAT16 = 'float32', 'bfloat16'
-PRECISIONS = {FLOAT32: jax.lax.Precision.HIGHEST, BFLOAT16: jax.lax.DotAlgorithmPreset.BF16_BF16_F32}
-"""How features are kept and matrix products made, and what `jax.lax.dot` calls the latter. Tables, sums and what the
-optimiser keeps are float32 in any case; without the word, GPU and TPU would round float32 products by themselves."""
 
 
 class MultiModalEmbedding(nn.Module):
@@ -103,22 +99,18 @@ class MultiModalEmbedding(nn.Module):
     def _embed_by_shard(self, *entities):
         """`embed` of several arrays, every entity by the shard that has it: so a vector is moved, and no wider row."""
         frozen = dict(self.get_variable(FROZEN, 'features')), self.get_variable(FROZEN, 'present')
-        look = partial(_narrowed, self.precision)
         if self.has_variable(OFFSETS, 'entity'):
-            tables, frozen = (), (self.entity, *frozen)
-            found = from_shards(self.mesh, partial(_with_table, look), tables, frozen, self.projections, entities)
+            look, tables, frozen = _looked_at_frozen, (), (self.entity, *frozen)
+        else:
+            look, tables = _looked_at, self.entity
+        found = from_shards(self.mesh, partial(look, self.precision), tables, frozen, self.projections, entities)
+        if self.has_variable(OFFSETS, 'entity'):
             offsets = self.get_variable(OFFSETS, 'entity')
             found = [(entity + offset, *rest) for (entity, *rest), offset in zip(found, offsets, strict=True)]
-        else:
-            found = from_shards(self.mesh, look, self.entity, frozen, self.projections, entities)
-        return [self._views(entity, self._all_projected(rows), present) for entity, rows, present in found]
-
-    def _all_projected(self, rows):
-        """Those features that were not wide enough to be projected before they were moved, projected too."""
-        return {
-            name: x if _is_wide(self.projections[name]) else project(x, *self.projections[name], self.precision)
-            for name, x in rows.items()
-        }
+        return [
+            self._views(entity, project_others(rows, self.projections, self.precision), present)
+            for entity, rows, present in found
+        ]
 
     def _embed(self, rows_of):
         present = rows_of(self.get_variable(FROZEN, 'present'))
@@ -372,32 +364,16 @@ def _from_shards(mesh, views, *entities):
     return [Views(vectors.reshape(*present.shape[:-1], modalities, -1), present) for vectors, present in found]
 
 
-def project(rows: Float[Array, '... F'], kernel: Float[Array, 'D F'], bias: Float[Array, 'D'], precision: str) -> Array:
-    """What features look like to the model, float32[..., D]; `precision` is one of PRECISIONS."""
-    if precision == BFLOAT16:
-        # Rounded in words of its own, so that it is on devices, too, that make every product in float32.
-        kernel = jax.lax.reduce_precision(kernel, exponent_bits=8, mantissa_bits=7)
-    return jnp.einsum('...f,df->...d', rows.astype(jnp.float32), kernel, precision=PRECISIONS[precision]) + bias
-
-
-def _narrowed(precision, entity, frozen, projections):
-    """Rows of a model's tables with those features projected that are wider than their projection."""
+def _looked_at(precision, entity, frozen, projections):
+    """What a shard makes of rows of its tables before they are moved."""
     features, present = frozen
-    rows = {
-        name: project(x, *projections[name], precision) if _is_wide(projections[name]) else x
-        for name, x in features.items()
-    }
-    return entity, rows, present
+    return entity, project_wide(features, projections, precision), present
 
 
-def _with_table(look, _, frozen, projections):
+def _looked_at_frozen(precision, _, frozen, projections):
+    """The same, where the entity table is among what no gradient is taken of."""
     entity, *frozen = frozen
-    return look(entity, frozen, projections)
-
-
-def _is_wide(projection):
-    kernel, _ = projection
-    return kernel.shape[1] > kernel.shape[0]
+    return _looked_at(precision, entity, frozen, projections)
 
 
 def frozen_variables(graph: KnowledgeGraph, absent: str = LEFT_OUT, precision: str = FLOAT32) -> dict:

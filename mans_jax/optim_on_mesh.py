@@ -10,7 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int
 
 from mans_jax import devices
-from mans_jax.exchange import Room, rooms, with_room
+from mans_jax.exchange import Room, with_room
 from mans_jax.optim import ENTITY, OTHERS, RowSparse, add_to_rows, others
 from mans_jax.sharding import ALONG_BOTH, DATA, cut_of, table_specs
 from mans_jax.sharding import ENTITY as ENTITY_AXIS
@@ -87,7 +87,8 @@ def _sums(mesh: Mesh, cuts: Sequence[PartitionSpec], ids, gradients, num_rows: i
     known = [_of_own(cuts[i], ids[i], num_rows, gradients[i]) for i in range(len(ids)) if i not in dealt]
     asked = jnp.concatenate([ids[i].reshape(-1) for i in dealt]) if dealt else None
     told = jnp.concatenate([gradients[i].reshape(-1, dim) for i in dealt]) if dealt else None
-    most = num_shards * (rooms(asked.shape[0], num_shards)[-1] if dealt else 0) + sum(x.shape[0] for x, _ in known)
+    # All that the shards of a place along the data axis may be asked for, of all places.
+    most = (num_shards * asked.shape[0] if dealt else 0) + sum(rows.shape[0] for rows, _ in known)
     most = min(most * mesh.shape[DATA], num_rows)
 
     def add_up(room: Room | None) -> _Sums:

@@ -48,6 +48,7 @@ def small_folder(tmp_path_factory):
 
 
 def run_of(folder, mesh, **overrides):
+    """A short run on a folder of `write_openke`; on one device where the mesh is empty."""
     return on_mesh(prepare_run(short_recipe(folder, mesh=mesh, **overrides)))
 
 
@@ -62,12 +63,14 @@ def trained(run, num_steps):
 
 
 def numbers_of(run, state):
+    """Parameters, slots and sums of a state, without the padding of a mesh."""
     tables = {'params': state.params, 'slots': state.opt_state, 'totals': state.totals}
     return jax.tree.map(np.asarray, entity_rows(tables, run.graph.num_entities))
 
 
 @pytest.fixture(scope='module')
 def alone(folder):
+    """Numbers and metrics of one device after a hundred steps."""
     run = run_of(folder, '', **WIDE)
     state = trained(run, 100)
     return numbers_of(run, state), evaluate(run, state, 'test')
